@@ -1,0 +1,137 @@
+"""Stages: a ranker on a window of the list, reverted whole when it fails."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from cascade.candidates import Candidates, Float32, joined
+from cascade.pipeline.trace import Outcome, StageTrace
+from cascade.protocols import Deadline, FeatureSet, Ranker
+
+_LOG = logging.getLogger(__name__)
+_LATELY = 0.2
+
+
+class CostModel:
+    """Predict what a stage costs from what it cost lately (an exponential mean per row)."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._ms_per_row: float | None = None
+
+    def predict_ms(self, rows: int) -> float:
+        """Return the milliseconds that `rows` will take, 0 while nothing was recorded."""
+        return (self._ms_per_row or 0.0) * rows
+
+    def record(self, rows: int, ms: float) -> None:
+        """Remember what a run of the stage took."""
+        if rows == 0:
+            return
+        with self._lock:
+            seen = self._ms_per_row
+            cost = ms / rows
+            self._ms_per_row = cost if seen is None else seen + _LATELY * (cost - seen)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Reorder the head of a list by a ranker.
+
+    Attributes:
+        name: Names it in traces, reports and metrics.
+        ranker: What scores the rows.
+        window: How many head rows it scores.
+        budget_ms: What it may take; a stage predicted to take longer is skipped.
+        model: The bundle it runs, as name/version.
+        features: The ranker's features, for explanations.
+    """
+
+    name: str
+    ranker: Ranker
+    window: int
+    budget_ms: float = float("inf")
+    model: str = ""
+    features: FeatureSet | None = None
+    cost: CostModel = field(default_factory=CostModel, compare=False, repr=False)
+
+
+Step = Callable[[str, Candidates, StageTrace | None], None]
+
+
+def run_stages(
+    stages: tuple[Stage, ...], candidates: Candidates, deadline: Deadline, seen: Step | None = None
+) -> tuple[Candidates, tuple[StageTrace, ...]]:
+    """Reorder listings through stages.
+
+    Each stage scores the first `window` rows, and no more than the stage before it; the rows
+    below stay where they are.
+
+    Args:
+        stages: The stages, cheap to costly.
+        candidates: The listings as they were retrieved.
+        deadline: When the request must be over.
+        seen: Told the name, the whole list and the trace after each stage.
+    """
+    head, tail = candidates, None
+    for stage in stages:
+        head = _prepared(stage, head)
+    traces = []
+    for stage in stages:
+        head, below = head.split(stage.window)
+        if below is not None:
+            tail = below if tail is None else joined(below, tail)
+        head, trace = run_stage(stage, head, deadline)
+        traces.append(trace)
+        if seen is not None:
+            seen(stage.name, head if tail is None else joined(head, tail), trace)
+    return (head if tail is None else joined(head, tail)), tuple(traces)
+
+
+def run_stage(
+    stage: Stage, head: Candidates, deadline: Deadline
+) -> tuple[Candidates, StageTrace]:
+    """Reorder every row of `head` by the stage, or return it as it is and say why."""
+    rows = len(head)
+    predicted, left = stage.cost.predict_ms(rows), deadline.left_ms()
+    if left <= 0 or predicted > min(left, stage.budget_ms):
+        reason = f"needs {predicted:.1f} ms, {max(0.0, min(left, stage.budget_ms)):.1f} ms are left"
+        return head, StageTrace(stage.name, Outcome.SKIPPED, 0, 0.0, reason)
+    start = time.perf_counter()
+    try:
+        scores = stage.ranker.score(head)
+        order = _checked(scores.order, rows)
+        heads = {name: _checked(values, rows) for name, values in scores.heads.items()}
+        reranked = head.with_columns(heads).reranked(order) if heads else head.reranked(order)
+    except Exception as error:
+        # A shopper never gets an error because a ranker had one, whatever it raised.
+        _LOG.warning("stage %s is reverted", stage.name, exc_info=True)
+        ms = (time.perf_counter() - start) * 1000.0
+        reason = f"{type(error).__name__}: {error}"[:300]
+        return head, StageTrace(stage.name, Outcome.REVERTED, rows, ms, reason)
+    ms = (time.perf_counter() - start) * 1000.0
+    stage.cost.record(rows, ms)
+    return reranked, StageTrace(stage.name, Outcome.RAN, rows, ms)
+
+
+def _prepared(stage: Stage, candidates: Candidates) -> Candidates:
+    """Prepare what the stage can; what fails here fails again, and is told, when it runs."""
+    try:
+        return stage.ranker.prepared(candidates)
+    except Exception:
+        _LOG.warning("stage %s cannot be prepared", stage.name, exc_info=True)
+        return candidates
+
+
+def _checked(values: Float32, rows: int) -> Float32:
+    if values.shape != (rows,):
+        raise ValueError(f"{values.shape} scores for {rows} rows")
+    bad = np.count_nonzero(~np.isfinite(values))
+    if bad:
+        raise ValueError(f"{bad} of {rows} scores are NaN or infinite")
+    return values

@@ -1,0 +1,322 @@
+"""The schema: which fields a document has, and how each is read, indexed and kept in columns."""
+
+from __future__ import annotations
+
+import fnmatch
+import math
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from cascade.errors import ConfigError, DocumentError, nearest
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
+_SURROGATES = re.compile("[\ud800-\udfff]")
+_TAG = re.compile(r"<[A-Za-z/!][^<>]*>")
+
+
+class Kind(StrEnum):
+    """Say what a field holds."""
+
+    TEXT = "text"
+    KEYWORD = "keyword"
+    NUMBER = "number"
+    DATE = "date"
+    VECTOR = "vector"
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """Describe one field.
+
+    Attributes:
+        name: The field's name in queries, features and filters.
+        kind: What it holds.
+        source: The document's keys that feed it; a key may be a pattern such as `attr_t_*`.
+            Default: its own name.
+        boost: The weight of its BM25 in retrieval; 0 keeps a text field out of retrieval.
+        analyser: The name of the analyser of a text field, as `text.ANALYSERS` lists them.
+        synonyms: A file of synonyms in Solr's form, for a text field.
+        dims: The length of a vector.
+        strip_html: Whether markup is removed from a text before it is analysed.
+    """
+
+    name: str
+    kind: Kind
+    source: tuple[str, ...] = ()
+    boost: float = 1.0
+    analyser: str = "english"
+    synonyms: Path | None = None
+    dims: int = 0
+    strip_html: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """Hold one document, checked and split by kind; absent fields have no key.
+
+    Numbers and dates (seconds since 1970) are finite floats, keywords are tuples of distinct
+    strings in the order given, texts are tuples of strings.
+    """
+
+    id: str
+    texts: dict[str, tuple[str, ...]]
+    keywords: dict[str, tuple[str, ...]]
+    numbers: dict[str, float]
+    vectors: dict[str, tuple[float, ...]]
+    raw: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Schema:
+    """Name the fields of an index, in order, and the document key that holds the id."""
+
+    id: str
+    fields: tuple[Field, ...]
+    source: str = field(default="schema", compare=False)
+
+    @cached_property
+    def by_name(self) -> Mapping[str, Field]:
+        """All fields by name."""
+        return {f.name: f for f in self.fields}
+
+    @cached_property
+    def filterable(self) -> Mapping[str, Field]:
+        """The keyword, number and date fields by name."""
+        kinds = (Kind.KEYWORD, Kind.NUMBER, Kind.DATE)
+        return {f.name: f for f in self.fields if f.kind in kinds}
+
+    def of_kind(self, *kinds: Kind) -> tuple[Field, ...]:
+        """Return the fields of these kinds, in order."""
+        return tuple(f for f in self.fields if f.kind in kinds)
+
+    def document(self, raw: Mapping[str, Any]) -> Document:
+        """Check a raw document and split it by kind.
+
+        Raises:
+            DocumentError: If the id is missing or a value does not fit its field's kind.
+        """
+        if not isinstance(raw, Mapping):
+            raise DocumentError(f"a document is a JSON object, not {type(raw).__name__}")
+        doc_id = raw.get(self.id)
+        if isinstance(doc_id, bool) or not isinstance(doc_id, str | int) or doc_id == "":
+            raise DocumentError(
+                f"the id field {self.id!r} is {doc_id!r}; accepted is a non-empty string "
+                f"(the document has {', '.join(sorted(map(str, raw))[:8])})"
+            )
+        name = _clean(str(doc_id))
+        document = Document(name, {}, {}, {}, {}, raw)
+        readers = _READERS
+        for spec in self.fields:
+            values = _values(raw, spec)
+            if values:
+                try:
+                    readers[spec.kind](document, spec, values)
+                except (TypeError, ValueError) as error:
+                    message = f"document {name!r}, field {spec.name!r} {error}"
+                    raise DocumentError(message) from None
+        return document
+
+    def definition(self) -> dict[str, Any]:
+        """Return the schema as plain data, for manifests and fingerprints."""
+        return {
+            "id": self.id,
+            "fields": [
+                {
+                    "name": f.name,
+                    "kind": str(f.kind),
+                    "source": list(f.source),
+                    "boost": f.boost,
+                    "analyser": f.analyser if f.kind is Kind.TEXT else None,
+                    "synonyms": f.synonyms.name if f.synonyms else None,
+                    "dims": f.dims,
+                    "strip_html": f.strip_html,
+                }
+                for f in self.fields
+            ],
+        }
+
+
+def load_schema(path: Path) -> Schema:
+    """Read a schema from a TOML file.
+
+    Raises:
+        ConfigError: With every problem of the file.
+    """
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(str(path), ["there is no such schema file"]) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(str(path), [f"not valid TOML: {error}"]) from None
+    return parse_schema(raw, path)
+
+
+def parse_schema(raw: Mapping[str, Any], path: Path) -> Schema:
+    """Return the schema of a TOML table; paths in it are relative to `path`.
+
+    Raises:
+        ConfigError: With every problem found.
+    """
+    problems: list[str] = []
+    for key in set(raw) - {"id", "fields", "name"}:
+        problems.append(f"{key}: unknown key; " + nearest(key, ["id", "fields", "name"]))
+    table = raw.get("fields")
+    if not isinstance(table, Mapping) or not table:
+        problems.append("fields: at least one [fields.NAME] is needed")
+        table = {}
+    fields = []
+    for name, spec in table.items():
+        parsed = _parse_field(name, spec, path.parent, problems)
+        if parsed is not None:
+            fields.append(parsed)
+    if not any(f.kind is Kind.TEXT and f.boost > 0 for f in fields) and not problems:
+        problems.append("fields: at least one text field with a boost above 0 is needed")
+    if problems:
+        raise ConfigError(str(path), problems)
+    return Schema(id=str(raw.get("id", "id")), fields=tuple(fields), source=str(path))
+
+
+_TYPES: Mapping[str, type | tuple[type, ...]] = {
+    "type": str,
+    "source": (str, list),
+    "boost": (int, float),
+    "analyser": str,
+    "synonyms": str,
+    "dims": int,
+    "strip_html": bool,
+}
+
+
+def _parse_field(name: str, spec: object, base: Path, problems: list[str]) -> Field | None:
+    before = len(problems)
+    where = f"fields.{name}"
+    if not isinstance(spec, Mapping):
+        problems.append(f"{where}: is {spec!r}; accepted is a table with a type")
+        return None
+    if not _NAME.match(name) or name in ("not", "any"):
+        problems.append(f"{where}: a name starts with a letter, then letters, digits or _")
+    for key, value in spec.items():
+        if key not in _TYPES:
+            problems.append(f"{where}.{key}: unknown key; " + nearest(key, _TYPES))
+        elif not isinstance(value, _TYPES[key]) or (key != "strip_html" and value is True):
+            problems.append(f"{where}.{key}: is {value!r}, of the wrong type")
+    kind = spec.get("type")
+    if kind not in list(Kind):
+        problems.append(f"{where}.type: is {kind!r}; " + nearest(str(kind), list(Kind)))
+    boost = spec.get("boost", 1.0)
+    if isinstance(boost, int | float) and not (math.isfinite(boost) and boost >= 0):
+        problems.append(f"{where}.boost: is {boost}; accepted is a number of 0 or more")
+    if kind == "vector" and not int(spec.get("dims", 0) or 0) > 0:
+        problems.append(f"{where}.dims: a vector needs its length")
+    if len(problems) > before:
+        return None
+    source = spec.get("source", name)
+    synonyms = spec.get("synonyms")
+    return Field(
+        name=name,
+        kind=Kind(str(kind)),
+        source=tuple([source] if isinstance(source, str) else map(str, source)),
+        boost=float(boost),
+        analyser=str(spec.get("analyser", "english")),
+        synonyms=(base / synonyms).resolve() if synonyms else None,
+        dims=int(spec.get("dims", 0)),
+        strip_html=bool(spec.get("strip_html", False)),
+    )
+
+
+def _values(raw: Mapping[str, Any], spec: Field) -> list[Any]:
+    found: list[Any] = []
+    for source in spec.source or (spec.name,):
+        if "*" in source:
+            keys = fnmatch.filter(raw, source)
+            found.extend(raw[key] for key in keys)
+        else:
+            found.append(raw.get(source))
+    flat: list[Any] = []
+    for value in found:
+        if isinstance(value, list):
+            flat.extend(value)
+        else:
+            flat.append(value)
+    return [v for v in flat if v is not None and v != ""]
+
+
+def _put_text(document: Document, spec: Field, values: list[Any]) -> None:
+    document.texts[spec.name] = tuple(_text(v, spec.strip_html) for v in values)
+
+
+def _put_keyword(document: Document, spec: Field, values: list[Any]) -> None:
+    document.keywords[spec.name] = tuple(dict.fromkeys(_text(v) for v in values))
+
+
+def _put_vector(document: Document, spec: Field, values: list[Any]) -> None:
+    if len(values) != spec.dims:
+        raise ValueError(f"has {len(values)} numbers; its schema says {spec.dims}")
+    document.vectors[spec.name] = tuple(_number(v) for v in values)
+
+
+def _put_number(document: Document, spec: Field, values: list[Any]) -> None:
+    document.numbers[spec.name] = _number(_only(values))
+
+
+def _put_date(document: Document, spec: Field, values: list[Any]) -> None:
+    document.numbers[spec.name] = _seconds(_only(values))
+
+
+_READERS: Mapping[Kind, Callable[[Document, Field, list[Any]], None]] = {
+    Kind.TEXT: _put_text,
+    Kind.KEYWORD: _put_keyword,
+    Kind.NUMBER: _put_number,
+    Kind.DATE: _put_date,
+    Kind.VECTOR: _put_vector,
+}
+
+
+def _only(values: list[Any]) -> object:
+    if len(values) > 1:
+        raise ValueError(f"has {len(values)} values; accepted is one")
+    return values[0]
+
+
+def _text(value: object, strip_html: bool = False) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return _clean(_TAG.sub(" ", value) if strip_html else value)
+    if isinstance(value, int | float):
+        return str(value)
+    raise TypeError(f"is {type(value).__name__}; accepted is a string or a list of strings")
+
+
+def _clean(text: str) -> str:
+    """Replace lone surrogates, which neither UTF-8 nor an engine can hold."""
+    return text if text.isascii() else _SURROGATES.sub("�", text)
+
+
+def _number(value: object) -> float:
+    if isinstance(value, bool | int | float):
+        number = float(value)
+    elif isinstance(value, str):
+        number = float(value.strip())
+    else:
+        raise TypeError(f"is {type(value).__name__}; accepted is a number")
+    if not math.isfinite(number):
+        raise ValueError(f"is {value!r}; accepted is a finite number")
+    return number
+
+
+def _seconds(value: object) -> float:
+    if not isinstance(value, str):
+        return _number(value)
+    try:
+        moment = datetime.fromisoformat(value.strip())
+    except ValueError:
+        raise ValueError(f"is {value!r}; accepted is an ISO 8601 date") from None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

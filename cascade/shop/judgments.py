@@ -1,0 +1,190 @@
+"""How well each listing answers each query, in truth, and the listings that judges look at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from cascade.shop.lexicon import Lexicon
+from cascade.shop.listings import Listings
+from cascade.shop.postings import Postings
+from cascade.shop.queries import Queries
+from cascade.shop.spec import ShopSpec, stream
+
+# Judged listings of a query: what the lexical index likes, what is truly best, and traps.
+LEXICAL_POOL = 28
+TRUTH_POOL = 20
+TRAP_POOL = 12
+DEEP_LEXICAL = 150
+JUDGE_NOISE = 0.25
+# The engine matches a brand field too; worth about one rare word in a title.
+BRAND_WEIGHT = 12.0
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Hold the judged listings of all queries, row after row, a query's lexical best first.
+
+    Attributes:
+        offsets: `int64[q + 1]`.
+        rows: `int32[n]`, rows of listings.
+        grades: `int8[n]`, 0 to 3.
+        scores: `float32[n]`, lexical scores.
+    """
+
+    offsets: NDArray[np.int64]
+    rows: NDArray[np.int32]
+    grades: NDArray[np.int8]
+    scores: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Shelves:
+    """Find the listings of a product type, or of a range of types, without a scan.
+
+    Attributes:
+        order: `int32[listings]`, rows sorted by type.
+        starts: `int64[types + 1]`.
+    """
+
+    order: NDArray[np.int32]
+    starts: NDArray[np.int64]
+
+    def rows(self, scope: int, lex: Lexicon) -> NDArray[np.int32]:
+        """Return the rows of a type, category or department; of everything for -1."""
+        first, last = type_range(scope, lex)
+        return self.order[self.starts[first] : self.starts[last]]
+
+
+def shelve(listings: Listings, lex: Lexicon) -> Shelves:
+    """Sort listings by product type."""
+    order = np.argsort(listings.type, kind="stable").astype(np.int32)
+    counts = np.bincount(listings.type, minlength=lex.count("type"))
+    return Shelves(order, np.concatenate([[0], np.cumsum(counts)]).astype(np.int64))
+
+
+def type_range(scope: int, lex: Lexicon) -> tuple[int, int]:
+    """Return the first type of a scope and one past its last."""
+    if scope < 0:
+        return 0, lex.count("type")
+    start = {kind: lex.spans[kind][0] for kind in ("department", "category", "type")}
+    if scope >= start["type"]:
+        return scope - start["type"], scope - start["type"] + 1
+    by_type = lex.type_category
+    wanted = scope - start["category"]
+    if wanted < 0:
+        by_type, wanted = lex.category_department[lex.type_category], scope - start["department"]
+    found = np.searchsorted(by_type, [wanted, wanted + 1])
+    return int(found[0]), int(found[1])
+
+
+def grade(
+    query: int,
+    rows: NDArray[np.int32],
+    taste: NDArray[np.float64],
+    queries: Queries,
+    shop: tuple[Listings, Lexicon],
+) -> NDArray[np.int8]:
+    """Return `int8[n]`, how well listings answer a query: 3 is the best.
+
+    The truth is what a listing is, not what its text says.
+
+    Args:
+        query: Row of the query.
+        rows: `int32[n]`, rows of listings.
+        taste: `float64[n]`, the listings' quality as this judge sees it.
+        queries: All queries.
+        shop: The listings and the vocabulary.
+    """
+    listings, lex = shop
+    scope = int(queries.scope[query])
+    first, last = type_range(scope, lex)
+    kind = listings.type[rows]
+    inside = (kind >= first) & (kind < last)
+    wanted = queries.attributes[query]
+    asked = np.flatnonzero(wanted >= 0)
+    met = (listings.attributes[rows][:, asked] == wanted[asked]).sum(axis=1)
+    number = len(asked)
+    if queries.brand[query] >= 0:
+        met, number = met + (listings.brand[rows] == queries.brand[query]), number + 1
+    if number == 0:
+        grades = 1 + (taste > -0.3) + (taste > 0.8)
+    else:
+        share = met / number
+        full = 1 + (taste > -1.0) + (taste > 0.1)
+        part = np.where(share >= 0.5, 0 + (taste > -0.3) + (taste > 1.3), 0 + (taste > 1.2))
+        grades = np.where(share == 1, full, part)
+        if scope < 0:
+            grades = np.where(share == 1, full, 0)
+    result = np.where(inside, grades, 0)
+    if number and scope >= lex.spans["type"][0]:
+        sibling = lex.type_category[kind] == lex.type_category[first]
+        near = ~inside & sibling & (met == number) & (taste > 0.3)
+        result = np.where(near, 1, result)
+    return result.astype(np.int8)
+
+
+def judge(
+    spec: ShopSpec, listings: Listings, queries: Queries, postings: Postings, lex: Lexicon
+) -> Judged:
+    """Choose and grade the listings of every query."""
+    shelves = shelve(listings, lex)
+    rows, grades, scores, counts = [], [], [], []
+    for query in range(len(queries)):
+        rng = stream(spec.seed, "judgments", query)
+        lexical = postings.score(queries.words[query])
+        if queries.brand[query] >= 0:
+            lexical[listings.brand == queries.brand[query]] += BRAND_WEIGHT
+        pool = _pool(rng, query, lexical, shelves, (queries, listings, lex))
+        pool = pool[np.argsort(-lexical[pool], kind="stable")]
+        taste = listings.quality[pool] + JUDGE_NOISE * rng.standard_normal(len(pool))
+        rows.append(pool)
+        grades.append(grade(query, pool, taste, queries, (listings, lex)))
+        scores.append(lexical[pool])
+        counts.append(len(pool))
+    return Judged(
+        np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+        np.concatenate(rows),
+        np.concatenate(grades),
+        np.concatenate(scores),
+    )
+
+
+def _pool(
+    rng: Generator,
+    query: int,
+    lexical: NDArray[np.float32],
+    shelves: Shelves,
+    shop: tuple[Queries, Listings, Lexicon],
+) -> NDArray[np.int32]:
+    """Return the distinct rows that a query's judges see, in ascending order."""
+    queries, listings, lex = shop
+    deep = _best(lexical, DEEP_LEXICAL)
+    deep = deep[lexical[deep] > 0]
+    near = deep[:LEXICAL_POOL]
+    shelf = shelves.rows(int(queries.scope[query]), lex)
+    taste = listings.quality[shelf].astype(np.float64)
+    worth = grade(query, shelf, taste, queries, (listings, lex)) + 0.2 * taste
+    truth = shelf[_best(worth, TRUTH_POOL)]
+    third = TRAP_POOL // 3
+    traps = [
+        deep[LEXICAL_POOL:][rng.permutation(max(len(deep) - LEXICAL_POOL, 0))[:third]],
+        shelf[rng.integers(0, len(shelf), third)],
+        rng.integers(0, len(listings), third),
+    ]
+    return np.unique(np.concatenate([near, truth, *traps])).astype(np.int32)
+
+
+def _best(values: NDArray[np.floating], count: int) -> NDArray[np.int64]:
+    """Return the positions of the highest values, the best first, ties by position."""
+    if len(values) > count:
+        cut = np.partition(values, len(values) - count)[len(values) - count]
+        above = np.flatnonzero(values > cut)
+        level = np.flatnonzero(values == cut)[: count - len(above)]
+        found = np.sort(np.concatenate([above, level]))
+    else:
+        found = np.arange(len(values))
+    return found[np.argsort(-values[found], kind="stable")]

@@ -1,0 +1,1 @@
+"""Turn judged listings into rankers: datasets, fits, ONNX export and its parity gate."""

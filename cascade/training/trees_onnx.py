@@ -1,0 +1,286 @@
+"""XGBoost trees as ONNX: one `TreeEnsembleRegressor` that follows the booster bit for bit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cascade.errors import ExportError, OptionalDependencyError
+from cascade.training.ranker_graph import INPUT, OUTPUT, ranker_graph
+
+# Their prediction is the margin itself, and `base_score` is kept in the margin's own unit.
+IDENTITY_OBJECTIVES = frozenset(
+    {
+        "rank:map",
+        "rank:ndcg",
+        "rank:pairwise",
+        "reg:absoluteerror",
+        "reg:pseudohubererror",
+        "reg:squarederror",
+    }
+)
+TREE_ARRAYS = (
+    "left_children",
+    "right_children",
+    "split_conditions",
+    "split_indices",
+    "default_left",
+)
+
+
+def trees_to_onnx(raw: bytes, *, best_iteration: int | None) -> bytes:
+    """Return the serialised ONNX model of an XGBoost booster.
+
+    Args:
+        raw: What `Booster.save_raw("json")` returns.
+        best_iteration: The last boosting round (from 0) that counts; None means the one that
+            early stopping left in the booster, or every round where it left none.
+
+    Raises:
+        ExportError: The booster is damaged, or has something that one sum of numeric trees
+            cannot express: dart, gblinear, categorical splits, several outputs, an objective
+            that transforms the margin.
+        OptionalDependencyError: `onnx` is not installed.
+    """
+    learner = _learner(raw)
+    try:
+        _refuse_unsupported(learner)
+        base_score = _base_score(learner["learner_model_param"]["base_score"])
+        features = int(learner["learner_model_param"]["num_feature"])
+        model = learner["gradient_booster"]["model"]
+        kept = _trees_kept(model, best_iteration, learner.get("attributes", {}))
+        trees = [_tree(tree, i, features) for i, tree in enumerate(model["trees"][:kept])]
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise ExportError(
+            f"the booster's JSON is damaged or of an unknown form ({error!r}); accepted: "
+            'Booster.save_raw("json") of XGBoost 2 or later'
+        ) from error
+    # A first tree of one leaf holds base_score: the sum then starts from it, as XGBoost's does,
+    # and every partial sum rounds alike. `base_values` would be added last.
+    return _ensemble([_leaf(base_score), *trees], features)
+
+
+def split_points(raw: bytes) -> list[NDArray[np.float32]]:
+    """Return the sorted split conditions of each feature: f arrays of float32.
+
+    Raises:
+        ExportError: As `trees_to_onnx`.
+    """
+    learner = _learner(raw)
+    try:
+        _refuse_unsupported(learner)
+        features = int(learner["learner_model_param"]["num_feature"])
+        model = learner["gradient_booster"]["model"]
+        trees = [_tree(tree, i, features) for i, tree in enumerate(model["trees"])]
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise ExportError(f"the booster's JSON is damaged ({error!r})") from error
+    everything = _Tree.joined(trees) if trees else _leaf(np.float32(0))
+    inner = everything.left >= 0
+    columns, conditions = everything.column[inner], everything.value[inner]
+    return [np.unique(conditions[columns == feature]) for feature in range(features)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Tree:
+    """Nodes in columns, the root first; `left` and `right` are -1 in a leaf."""
+
+    left: NDArray[np.int64]
+    right: NDArray[np.int64]
+    value: NDArray[np.float32]  # the split condition, or the leaf's weight
+    column: NDArray[np.int64]
+    default_left: NDArray[np.bool_]
+
+    @staticmethod
+    def joined(trees: Sequence[_Tree]) -> _Tree:
+        """Return the nodes of all trees, one after the other; ids stay each tree's own."""
+        return _Tree(
+            *(
+                np.concatenate([getattr(tree, name) for tree in trees])
+                for name in ("left", "right", "value", "column", "default_left")
+            )
+        )
+
+
+def _learner(raw: bytes) -> dict[str, Any]:
+    """Return the booster's learner, or say that these bytes are not one."""
+    try:
+        learner = json.loads(bytes(raw))["learner"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ExportError(
+            f"{len(raw)} bytes that begin with {bytes(raw[:12])!r} are not a booster's JSON; "
+            'accepted: the bytes of Booster.save_raw("json")'
+        ) from error
+    if not isinstance(learner, dict):
+        raise ExportError(f"the booster's learner is {type(learner).__name__}, not an object")
+    return learner
+
+
+def _refuse_unsupported(learner: dict[str, Any]) -> None:
+    """Raise, by name, for what one sum of numeric trees cannot express."""
+    booster = learner["gradient_booster"]["name"]
+    if booster != "gbtree":
+        raise ExportError(
+            f"booster {booster!r} cannot be exported; accepted: 'gbtree' (dart scales trees by "
+            "dropout weights and gblinear has none: train with booster='gbtree')"
+        )
+    objective = learner["objective"]["name"]
+    if objective not in IDENTITY_OBJECTIVES:
+        raise ExportError(
+            f"objective {objective!r} transforms or is not known to keep the sum of the trees; "
+            f"accepted: {', '.join(sorted(IDENTITY_OBJECTIVES))}"
+        )
+    params = learner["learner_model_param"]
+    trees = learner["gradient_booster"]["model"]["trees"]
+    sizes = {int(tree["tree_param"].get("size_leaf_vector", 1)) for tree in trees}
+    targets, classes = int(params.get("num_target", 1)), int(params.get("num_class", 0))
+    if targets > 1 or classes > 1 or max(sizes, default=1) > 1:
+        raise ExportError(
+            f"the booster has several outputs (num_target {targets}, num_class {classes}, "
+            f"size_leaf_vector {max(sizes, default=1)}); accepted: one output, so train one "
+            "booster a target, without multi_strategy='multi_output_tree'"
+        )
+    for number, tree in enumerate(trees):
+        if any(tree.get("split_type", ())) or len(tree.get("categories_nodes", ())):
+            raise ExportError(
+                f"tree {number} has a categorical split; accepted: numeric splits, so train "
+                "with enable_categorical=False on codes or hashed crosses"
+            )
+
+
+def _base_score(given: Any) -> np.float32:  # noqa: ANN401
+    """Return the margin that every score starts from: 0.5, "5E-1", "[5E-1]" and [0.5] are one."""
+    value = given
+    if isinstance(value, str):
+        value = json.loads(value)
+    if isinstance(value, list):
+        if len(value) != 1:
+            raise ExportError(f"base_score is {given!r}; accepted: one number, for one output")
+        value = value[0]
+    base_score = np.float32(value)
+    if not np.isfinite(base_score):
+        raise ExportError(f"base_score is {given!r}; accepted: a finite float32 number")
+    return base_score
+
+
+def _trees_kept(
+    model: dict[str, Any], best_iteration: int | None, attributes: dict[str, str]
+) -> int:
+    """Return how many leading trees belong to rounds 0..best_iteration."""
+    trees = len(model["trees"])
+    ends = model.get("iteration_indptr")
+    if ends is None:  # before XGBoost 2.1 the boundaries follow from the forest's size
+        forest = max(1, int(model["gbtree_model_param"].get("num_parallel_tree", 1)))
+        ends = list(range(0, trees + 1, forest))
+    if ends[0] != 0 or ends[-1] != trees or sorted(ends) != ends:
+        raise ExportError(
+            f"{trees} trees do not fit the boosting rounds' boundaries (the last is {ends[-1]}); "
+            "the booster's JSON is damaged, save it anew"
+        )
+    rounds = len(ends) - 1
+    chosen = best_iteration
+    if chosen is None and "best_iteration" in attributes:
+        chosen = int(attributes["best_iteration"])
+    if chosen is None:
+        return trees
+    if not 0 <= chosen < rounds:
+        raise ExportError(
+            f"best_iteration is {chosen} and the booster has {rounds} rounds; accepted: "
+            f"0 to {rounds - 1}, or None for the round that early stopping chose"
+        )
+    return int(ends[chosen + 1])
+
+
+def _leaf(weight: np.float32) -> _Tree:
+    """Return a tree that is one leaf."""
+    none, nothing = np.array([-1]), np.array([0])
+    return _Tree(none, none, np.array([weight], np.float32), nothing, nothing.astype(np.bool_))
+
+
+def _tree(tree: dict[str, Any], number: int, features: int) -> _Tree:
+    """Return one tree's reachable nodes; a pruned tree keeps deleted ones in its arrays."""
+    left, right, conditions, columns, default_left = (np.asarray(tree[key]) for key in TREE_ARRAYS)
+    count = len(left)
+    if not count or {len(right), len(conditions), len(columns), len(default_left)} != {count}:
+        raise ExportError(f"tree {number} is damaged: its arrays are empty or of unlike lengths")
+    levels, level, seen = [], np.array([0]), 0
+    while level.size:
+        seen += level.size
+        inner = level[left[level] >= 0]
+        levels.append(level)
+        level = np.concatenate([left[inner], right[inner]])
+        if seen + level.size > count or (level.size and not 0 < level.min() <= level.max() < count):
+            raise ExportError(f"tree {number} is damaged: a child is not a node below its parent")
+    kept = np.concatenate(levels)
+    numbers = np.full(count + 1, -1)  # the last entry answers for -1, a leaf's missing child
+    numbers[kept] = np.arange(len(kept))
+    inner = left[kept] >= 0
+    used = columns[kept][inner]
+    if used.size and not 0 <= used.min() <= used.max() < features:
+        raise ExportError(
+            f"tree {number} splits on feature {used.max()}, the booster has {features}"
+        )
+    values = conditions[kept].astype(np.float32)
+    if np.isnan(values).any() or not np.isfinite(values[~inner]).all():
+        raise ExportError(f"tree {number} has a split condition or leaf that is not a number")
+    return _Tree(
+        left=np.where(inner, numbers[left[kept]], -1),
+        right=np.where(inner, numbers[right[kept]], -1),
+        value=values,
+        column=np.where(inner, columns[kept], 0),
+        default_left=inner & (default_left[kept] != 0),
+    )
+
+
+def _ensemble(trees: Sequence[_Tree], features: int) -> bytes:
+    """Return the model whose score is the sum of the trees' leaves, in the order given.
+
+    A comparison with NaN is false, so a missing value always takes a node's false branch. For a
+    split that sends it right, that is `x < t`. One that sends it left reads the negated copy of
+    the column, with its branches swapped: `x >= t` equals `-x <= -t`, which in float32 equals
+    `-x < the next number above -t`. All nodes then have one mode and no
+    `nodes_missing_value_tracks_true`, which is the runtime's fast path.
+    """
+    try:
+        from onnx import helper, numpy_helper
+    except ImportError as error:
+        raise OptionalDependencyError("onnx", "train") from error
+    nodes = _Tree.joined(trees)
+    sizes = [len(tree.left) for tree in trees]
+    tree_ids = np.repeat(np.arange(len(trees)), sizes)
+    node_ids = np.concatenate([np.arange(size) for size in sizes])
+    leaf, flipped = nodes.left < 0, nodes.default_left
+    above = np.nextafter(-nodes.value, np.float32(np.inf))
+    thresholds = np.where(leaf, np.float32(0), np.where(flipped, above, nodes.value))
+    on_true = np.where(leaf, 0, np.where(flipped, nodes.right, nodes.left))
+    on_false = np.where(leaf, 0, np.where(flipped, nodes.left, nodes.right))
+    ensemble = helper.make_node(
+        "TreeEnsembleRegressor",
+        ["both"],
+        ["sums"],
+        domain="ai.onnx.ml",
+        n_targets=1,
+        nodes_treeids=tree_ids.tolist(),
+        nodes_nodeids=node_ids.tolist(),
+        nodes_featureids=(nodes.column + features * flipped).tolist(),
+        nodes_values=thresholds.tolist(),
+        nodes_modes=np.where(leaf, "LEAF", "BRANCH_LT").tolist(),
+        nodes_truenodeids=on_true.tolist(),
+        nodes_falsenodeids=on_false.tolist(),
+        target_treeids=tree_ids[leaf].tolist(),
+        target_nodeids=node_ids[leaf].tolist(),
+        target_ids=[0] * int(leaf.sum()),
+        target_weights=nodes.value[leaf].tolist(),
+    )
+    graph = [
+        helper.make_node("Neg", [INPUT], ["negated"]),
+        helper.make_node("Concat", [INPUT, "negated"], ["both"], axis=1),
+        ensemble,
+        helper.make_node("Squeeze", ["sums", "columns"], [OUTPUT]),
+    ]
+    columns = numpy_helper.from_array(np.array([1], np.int64), "columns")
+    return ranker_graph(graph, [columns], features)

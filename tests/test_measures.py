@@ -1,0 +1,242 @@
+"""Measures: hand calculations, ir_measures as reference, and what parsing says."""
+
+import math
+
+import ir_measures
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cascade.errors import InputError
+from cascade.judgments import Judgments
+from cascade.measures import (
+    NDCG,
+    Precision,
+    Recall,
+    ReciprocalRank,
+    graded,
+    parse_measure,
+)
+from cascade.protocols import Run
+
+GRADES = 5
+
+
+def judged(grades):
+    return Judgments({query: query for query in grades}, grades)
+
+
+def run_of(rankings):
+    return Run(tuple(rankings), tuple(tuple(ranking) for ranking in rankings.values()))
+
+
+def random_case(seed, queries=40):
+    """Rankings of 0 to 60 of 80 documents, of which 1 to 50 are judged; some queries have no hit."""
+    rng = np.random.default_rng(seed)
+    names = np.array([f"d{i}" for i in range(80)])
+    grades, rankings = {}, {}
+    for i in range(queries):
+        chosen = rng.permutation(names)[: rng.integers(1, 51)]
+        grades[f"q{i}"] = {str(d): float(rng.integers(0, GRADES)) for d in chosen}
+        rankings[f"q{i}"] = [str(d) for d in rng.permutation(names)[: rng.integers(0, 61)]]
+    grades["q0"] = dict.fromkeys(grades["q0"], 0.0)
+    rankings["q1"] = []
+    return run_of(rankings), judged(grades)
+
+
+def reference(measure, run, judgments):
+    """Return what ir_measures gives, by query id."""
+    qrels = [
+        ir_measures.Qrel(query, doc, int(grade))
+        for query, grades in judgments.grades.items()
+        for doc, grade in grades.items()
+    ]
+    scored = [
+        ir_measures.ScoredDoc(query, doc, float(-rank))
+        for query, ranking in zip(run.query_ids, run.rankings, strict=True)
+        for rank, doc in enumerate(ranking)
+    ]
+    return {m.query_id: m.value for m in ir_measures.iter_calc([measure], qrels, scored)}
+
+
+@pytest.mark.parametrize(
+    ("written", "peer"),
+    [
+        ("nDCG@10", ir_measures.nDCG @ 10),
+        ("nDCG@3", ir_measures.nDCG @ 3),
+        ("nDCG", ir_measures.nDCG),
+        # The same definition by trec_eval: its gains, mapped to 2^grade - 1.
+        (
+            "nDCG(dcg='exp-log2')@10",
+            ir_measures.nDCG(gains={g: 2**g - 1 for g in range(GRADES)}) @ 10,
+        ),
+        ("RR", ir_measures.RR),
+        ("RR@10", ir_measures.RR @ 10),
+        ("RR(rel=3)@5", ir_measures.RR(rel=3) @ 5),
+        ("R@10", ir_measures.R @ 10),
+        ("R@100", ir_measures.R @ 100),
+        ("R(rel=2)@10", ir_measures.R(rel=2) @ 10),
+        ("P@10", ir_measures.P @ 10),
+        ("P(rel=2)@10", ir_measures.P(rel=2) @ 10),
+    ],
+)
+@pytest.mark.parametrize("seed", [1, 2])
+def test_equals_ir_measures_on_random_runs(written, peer, seed):
+    run, judgments = random_case(seed)
+    measure = parse_measure(written)
+    level = getattr(measure, "rel", None) or 1
+    expected = reference(peer, run, judgments)
+    values = measure.per_query(run, judgments)
+    defined = 0
+    for query_id, value in zip(run.query_ids, values, strict=True):
+        if max(judgments.grades[query_id].values()) < level:
+            assert math.isnan(value)
+        else:
+            # ir_measures leaves out a query that the run has no document for.
+            assert value == pytest.approx(expected.get(query_id, 0.0), abs=1e-12)
+            defined += 1
+    assert defined >= 30
+
+
+def test_ndcg_by_hand():
+    judgments = judged({"q": {"a": 3.0, "b": 1.0, "c": 2.0, "z": 0.0}})
+    run = run_of({"q": ["b", "x", "a", "z", "c"]})
+    ideal = 3 / 1 + 2 / math.log2(3) + 1 / 2
+    assert NDCG(3).per_query(run, judgments)[0] == pytest.approx((1 + 3 / 2) / ideal)
+    exponential = 7 / 1 + 3 / math.log2(3) + 1 / 2
+    assert NDCG(3, "exp-log2").per_query(run, judgments)[0] == pytest.approx(
+        (1 + 7 / 2) / exponential
+    )
+
+
+def test_binary_measures_by_hand():
+    judgments = judged({"q": {"a": 2.0, "b": 1.0, "c": 1.0, "z": 0.0}})
+    run = run_of({"q": ["z", "b", "x", "a"]})
+    assert ReciprocalRank().per_query(run, judgments)[0] == pytest.approx(1 / 2)
+    assert ReciprocalRank(rel=2).per_query(run, judgments)[0] == pytest.approx(1 / 4)
+    assert ReciprocalRank(1).per_query(run, judgments)[0] == 0.0
+    assert Recall(4).per_query(run, judgments)[0] == pytest.approx(2 / 3)
+    assert Recall(4, rel=2).per_query(run, judgments)[0] == 1.0
+    assert Precision(2).per_query(run, judgments)[0] == pytest.approx(1 / 2)
+    # Six of the ten ranks are empty, and count.
+    assert Precision(10).per_query(run, judgments)[0] == pytest.approx(2 / 10)
+
+
+def test_a_grade_below_one_is_relevant_unless_a_level_is_given():
+    judgments = judged({"q": {"a": 0.1, "b": 1.0, "z": 0.0}})
+    run = run_of({"q": ["a", "z", "b"]})
+    assert Precision(1).per_query(run, judgments)[0] == 1.0
+    assert Precision(1, rel=1).per_query(run, judgments)[0] == 0.0
+    assert Precision(1, rel=0.1).per_query(run, judgments)[0] == 1.0
+    assert Recall(3).per_query(run, judgments)[0] == 1.0
+
+
+@pytest.mark.parametrize("written", ["nDCG@10", "nDCG(dcg='exp-log2')", "RR", "R@10", "P@10"])
+def test_a_query_without_a_relevant_document_is_undefined(written):
+    judgments = judged({"none": {"a": 0.0}, "missed": {"b": 2.0}, "found": {"a": 2.0}})
+    run = run_of({"none": ["a"], "unjudged": ["a"], "missed": ["a"], "found": ["a"]})
+    values = parse_measure(written).per_query(run, judgments)
+    assert np.isnan(values).tolist() == [True, True, False, False]
+    assert values[2] == 0.0
+    assert values[3] > 0.0
+
+
+@pytest.mark.parametrize("written", ["nDCG@10", "RR", "R@10", "P@10"])
+def test_a_run_without_queries_or_documents_has_values(written):
+    measure = parse_measure(written)
+    assert measure.per_query(run_of({}), judged({"q": {"a": 1.0}})).shape == (0,)
+    empty = measure.per_query(run_of({"q": [], "p": []}), judged({"q": {"a": 1.0}}))
+    assert empty[0] == 0.0
+    assert np.isnan(empty[1])
+
+
+@given(st.permutations(list("abcdefgh")), st.integers(1, 9), st.integers(0, 7))
+def test_lifting_a_better_document_never_lowers_ndcg(ranking, cutoff, at):
+    judgments = judged({"q": {"a": 4.0, "b": 3.0, "c": 2.0, "d": 1.0}})
+    better = sorted(ranking[: at + 1], key=lambda d: -judgments.grades["q"].get(d, 0.0))
+    before = NDCG(cutoff).per_query(run_of({"q": ranking}), judgments)[0]
+    after = NDCG(cutoff).per_query(run_of({"q": better + ranking[at + 1 :]}), judgments)[0]
+    assert 0.0 <= before <= after + 1e-12 <= 1.0 + 2e-12
+
+
+def test_a_run_graded_once_gives_every_measure_up_to_its_depth():
+    run, judgments = random_case(3)
+    once = graded(run, judgments, 20)
+    for measure in (NDCG(10), NDCG(20, "exp-log2"), ReciprocalRank(5), Recall(20), Precision(7)):
+        np.testing.assert_array_equal(measure.of(once), measure.per_query(run, judgments))
+
+
+def test_a_document_ranked_twice_is_refused():
+    run = run_of({"shoes": ["a", "b", "a"]})
+    with pytest.raises(InputError, match="'shoes' ranks document 'a' more than once"):
+        NDCG(10).per_query(run, judged({"shoes": {"a": 1.0}}))
+
+
+def test_a_query_ranked_twice_is_refused():
+    with pytest.raises(InputError, match="a query more than once"):
+        NDCG(10).per_query(Run(("q", "q"), (("a",), ("a",))), judged({"q": {"a": 1.0}}))
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "nDCG@10",
+        "nDCG",
+        "nDCG(dcg='exp-log2')@10",
+        "RR",
+        "RR@10",
+        "RR(rel=2)@10",
+        "R@1000",
+        "P@5",
+        "P(rel=2)@10",
+        "P(rel=0.01)@10",
+    ],
+)
+def test_a_measure_prints_as_it_is_written(written):
+    measure = parse_measure(written)
+    assert str(measure) == written
+    assert parse_measure(str(measure)) == measure
+    assert len({measure, parse_measure(written)}) == 1
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("ndcg@10", NDCG(10)),
+        (" nDCG @ 10 ", NDCG(10)),
+        ("nDCG(dcg=exp-log2)@5", NDCG(5, "exp-log2")),
+        ('nDCG(dcg="log2")', NDCG()),
+        ("MRR", ReciprocalRank()),
+        ("MRR@10", ReciprocalRank(10)),
+        ("Recall@100", Recall(100)),
+        ("precision( rel = 2.0 )@3", Precision(3, 2)),
+    ],
+)
+def test_other_ways_to_write_a_measure(written, expected):
+    assert parse_measure(written) == expected
+    assert str(parse_measure(written)) == str(expected)
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        ("nDGC@10", "no measure 'nDGC'; did you mean 'nDCG'.*accepted: .*RR"),
+        ("", "measure '' is not understood; write it as nDCG@10"),
+        ("nDCG(@10", "not understood"),
+        ("nDCG@ten", "cutoff 'ten' is not a whole number of 1 or more"),
+        ("nDCG@-1", "cutoff '-1' is not a whole number"),
+        ("nDCG@1.5", "cutoff '1.5' is not"),
+        ("nDCG@", "cutoff '' is not"),
+        ("nDCG@0", "nDCG@0: a cutoff is 1 or more"),
+        ("R", "'R' needs a cutoff, such as R@10"),
+        ("nDCG(rel=1)@10", "no setting 'rel'; accepted: dcg"),
+        ("nDCG(dcg='exp')@10", "dcg is 'exp'; did you mean 'exp-log2'"),
+        ("P(rel=two)@10", "rel is 'two', not a number"),
+        ("P(rel=0)@10", "above 0"),
+        ("P(rel=nan)@10", "above 0"),
+    ],
+)
+def test_what_is_not_understood_is_named(written, message):
+    with pytest.raises(InputError, match=message):
+        parse_measure(written)

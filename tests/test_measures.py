@@ -32,7 +32,7 @@ def run_of(rankings):
 
 
 def random_case(seed, queries=40):
-    """Rankings of 0 to 60 of 80 documents, of which 1 to 50 are judged; some queries have no hit."""
+    """Rankings of 0 to 60 of 80 documents, 1 to 50 of them judged; some have no hit."""
     rng = np.random.default_rng(seed)
     names = np.array([f"d{i}" for i in range(80)])
     grades, rankings = {}, {}

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from cascade.candidates import Float32
-from cascade.protocols import Facets, Move, Sort, Total
+from cascade.business import BusinessTrace
+from cascade.candidates import Candidates, Float32
+from cascade.protocols import Facets, Move, Retrieval, Sort, Total
 
 DEFAULT_SIZE = 24
 MAX_SIZE = 1_000
@@ -149,6 +150,25 @@ class Ranking:
     ids: tuple[str, ...]
     scores: Float32
     trace: Trace
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """Hold a whole list in its final order, and how it came to be."""
+
+    candidates: Candidates
+    retrieval: Retrieval
+    trace: Trace
+    business: BusinessTrace | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Hold the whole list after one step."""
+
+    step: str
+    candidates: Candidates
+    trace: StageTrace | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +21,7 @@ TRUTH_POOL = 20
 TRAP_POOL = 12
 DEEP_LEXICAL = 150
 JUDGE_NOISE = 0.25
+PROGRESS_QUERIES = 100
 # The engine matches a brand field too; worth about one rare word in a title.
 BRAND_WEIGHT = 12.0
 
@@ -128,9 +130,18 @@ def grade(
 
 
 def judge(
-    spec: ShopSpec, listings: Listings, queries: Queries, postings: Postings, lex: Lexicon
+    spec: ShopSpec,
+    market: tuple[Listings, Queries, Postings, Lexicon],
+    progress: Callable[[str, int, int], None],
 ) -> Judged:
-    """Choose and grade the listings of every query."""
+    """Choose and grade the listings of every query.
+
+    Args:
+        spec: The shop.
+        market: Listings, queries, the lexical index and the vocabulary.
+        progress: Told the part, how many queries are judged, and of how many.
+    """
+    listings, queries, postings, lex = market
     shelves = shelve(listings, lex)
     rows, grades, scores, counts = [], [], [], []
     for query in range(len(queries)):
@@ -145,6 +156,8 @@ def judge(
         grades.append(grade(query, pool, taste, queries, (listings, lex)))
         scores.append(lexical[pool])
         counts.append(len(pool))
+        if query % PROGRESS_QUERIES == 0 or query + 1 == len(queries):
+            progress("judgments", query + 1, len(queries))
     return Judged(
         np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
         np.concatenate(rows),

@@ -65,9 +65,7 @@ class Lexicon:
         start = int(self.first_form[concept])
         return self.forms[start : start + int(self.form_count[concept])]
 
-    def speak(
-        self, concepts: NDArray[np.int16], luck: NDArray[np.float64]
-    ) -> NDArray[np.int16]:
+    def speak(self, concepts: NDArray[np.int16], luck: NDArray[np.float64]) -> NDArray[np.int16]:
         """Choose a form of each concept.
 
         Args:

@@ -86,9 +86,7 @@ class _Sentences:
     tail: NDArray[np.object_]
 
 
-def word_listings(
-    rng: Generator, listings: Listings, sellers: Sellers, lex: Lexicon
-) -> Wording:
+def word_listings(rng: Generator, listings: Listings, sellers: Sellers, lex: Lexicon) -> Wording:
     """Write the texts of a block of listings."""
     n = len(listings)
     concepts = _concepts(listings, lex)
@@ -118,7 +116,9 @@ def _concepts(listings: Listings, lex: Lexicon) -> NDArray[np.int16]:
     return np.concatenate([listings.attributes, kind[:, None]], axis=1)
 
 
-def _any_of(rng: Generator, kind: str, size: int | tuple[int, int], lex: Lexicon) -> NDArray[np.int16]:
+def _any_of(
+    rng: Generator, kind: str, size: int | tuple[int, int], lex: Lexicon
+) -> NDArray[np.int16]:
     return rng.integers(*lex.spans[kind], size).astype(np.int16)
 
 
@@ -133,9 +133,7 @@ def _neighbours(
     return (pick + lex.spans["type"][0]).astype(np.int16)
 
 
-def _stuffing(
-    rng: Generator, kind: NDArray[np.int16], lex: Lexicon
-) -> NDArray[np.int16]:
+def _stuffing(rng: Generator, kind: NDArray[np.int16], lex: Lexicon) -> NDArray[np.int16]:
     """Draw `int16[n, 12]` forms that promise what the listing is not."""
     n = len(kind)
     concepts = np.concatenate(

@@ -65,8 +65,8 @@ class LinearModel:
         with np.errstate(over="ignore"):
             deviations = (np.where(np.isnan(matrix), fill, matrix) - mean) / scale
         clipped = np.clip(deviations, -limit, limit).astype(np.float64)
-        scores = clipped @ np.asarray(self.weights, np.float64) + self.bias
-        return scores.astype(np.float32)
+        sums: NDArray[np.float64] = clipped @ np.asarray(self.weights, np.float64)
+        return (sums + self.bias).astype(np.float32)
 
 
 def linear_to_onnx(model: LinearModel) -> bytes:
@@ -82,7 +82,7 @@ def linear_to_onnx(model: LinearModel) -> bytes:
         from onnx import TensorProto, helper, numpy_helper
     except ImportError as error:
         raise OptionalDependencyError("onnx", "train") from error
-    constants = {
+    constants: dict[str, NDArray[Any]] = {
         "fill": np.asarray(model.fill, np.float32),
         "mean": np.asarray(model.mean, np.float32),
         "scale": np.asarray(model.scale, np.float32),

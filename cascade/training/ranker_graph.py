@@ -1,4 +1,4 @@
-"""The contract of every ranker's ONNX graph: `features` float32[n, f] in, `score` float32[n] out."""
+"""What every ranker's ONNX graph keeps to: `features` float32[n, f] in, `score` float32[n] out."""
 
 from __future__ import annotations
 
@@ -53,4 +53,5 @@ def ranker_graph(
         ],
     )
     checker.check_model(model, full_check=True)
-    return model.SerializeToString(deterministic=True)
+    serialised: bytes = model.SerializeToString(deterministic=True)
+    return serialised

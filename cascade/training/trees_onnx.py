@@ -47,22 +47,11 @@ def trees_to_onnx(raw: bytes, *, best_iteration: int | None) -> bytes:
             that transforms the margin.
         OptionalDependencyError: `onnx` is not installed.
     """
-    learner = _learner(raw)
-    try:
-        _refuse_unsupported(learner)
-        base_score = _base_score(learner["learner_model_param"]["base_score"])
-        features = int(learner["learner_model_param"]["num_feature"])
-        model = learner["gradient_booster"]["model"]
-        kept = _trees_kept(model, best_iteration, learner.get("attributes", {}))
-        trees = [_tree(tree, i, features) for i, tree in enumerate(model["trees"][:kept])]
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise ExportError(
-            f"the booster's JSON is damaged or of an unknown form ({error!r}); accepted: "
-            'Booster.save_raw("json") of XGBoost 2 or later'
-        ) from error
+    booster = _booster(raw)
+    kept = booster.trees[: _trees_kept(booster, best_iteration)]
     # A first tree of one leaf holds base_score: the sum then starts from it, as XGBoost's does,
     # and every partial sum rounds alike. `base_values` would be added last.
-    return _ensemble([_leaf(base_score), *trees], features)
+    return _ensemble([_leaf(booster.base_score), *kept], booster.features)
 
 
 def split_points(raw: bytes) -> list[NDArray[np.float32]]:
@@ -71,18 +60,11 @@ def split_points(raw: bytes) -> list[NDArray[np.float32]]:
     Raises:
         ExportError: As `trees_to_onnx`.
     """
-    learner = _learner(raw)
-    try:
-        _refuse_unsupported(learner)
-        features = int(learner["learner_model_param"]["num_feature"])
-        model = learner["gradient_booster"]["model"]
-        trees = [_tree(tree, i, features) for i, tree in enumerate(model["trees"])]
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise ExportError(f"the booster's JSON is damaged ({error!r})") from error
-    everything = _Tree.joined(trees) if trees else _leaf(np.float32(0))
-    inner = everything.left >= 0
-    columns, conditions = everything.column[inner], everything.value[inner]
-    return [np.unique(conditions[columns == feature]) for feature in range(features)]
+    booster = _booster(raw)
+    nodes = _Tree.joined([_leaf(booster.base_score), *booster.trees])
+    inner = nodes.left >= 0
+    columns, conditions = nodes.column[inner], nodes.value[inner]
+    return [np.unique(conditions[columns == feature]) for feature in range(booster.features)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,18 +88,38 @@ class _Tree:
         )
 
 
-def _learner(raw: bytes) -> dict[str, Any]:
-    """Return the booster's learner, or say that these bytes are not one."""
+@dataclass(frozen=True, slots=True)
+class _Booster:
+    """What a booster's JSON says that matters for its scores."""
+
+    trees: list[_Tree]
+    ends: list[int]  # how many trees stand before each boosting round, and after the last
+    base_score: np.float32
+    features: int
+    stopped_at: int | None  # the best round, where early stopping left one
+
+
+def _booster(raw: bytes) -> _Booster:
+    """Return the parsed booster, or say why it is not one that can be exported."""
     try:
         learner = json.loads(bytes(raw))["learner"]
-    except (ValueError, KeyError, TypeError) as error:
+        _refuse_unsupported(learner)
+        params, model = learner["learner_model_param"], learner["gradient_booster"]["model"]
+        features = int(params["num_feature"])
+        stopped_at = learner.get("attributes", {}).get("best_iteration")
+        return _Booster(
+            trees=[_tree(tree, i, features) for i, tree in enumerate(model["trees"])],
+            ends=_round_ends(model),
+            base_score=_base_score(params["base_score"]),
+            features=features,
+            stopped_at=None if stopped_at is None else int(stopped_at),
+        )
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise ExportError(
-            f"{len(raw)} bytes that begin with {bytes(raw[:12])!r} are not a booster's JSON; "
-            'accepted: the bytes of Booster.save_raw("json")'
+            f"{len(raw)} bytes that begin with {bytes(raw[:12])!r} are not a booster's JSON "
+            f"({type(error).__name__}: {error}); accepted: the bytes of "
+            'Booster.save_raw("json") of XGBoost 2 or later'
         ) from error
-    if not isinstance(learner, dict):
-        raise ExportError(f"the booster's learner is {type(learner).__name__}, not an object")
-    return learner
 
 
 def _refuse_unsupported(learner: dict[str, Any]) -> None:
@@ -167,13 +169,11 @@ def _base_score(given: Any) -> np.float32:  # noqa: ANN401
     return base_score
 
 
-def _trees_kept(
-    model: dict[str, Any], best_iteration: int | None, attributes: dict[str, str]
-) -> int:
-    """Return how many leading trees belong to rounds 0..best_iteration."""
+def _round_ends(model: dict[str, Any]) -> list[int]:
+    """Return how many trees stand before each boosting round, and after the last."""
     trees = len(model["trees"])
     ends = model.get("iteration_indptr")
-    if ends is None:  # before XGBoost 2.1 the boundaries follow from the forest's size
+    if ends is None:  # older files leave the boundaries to follow from the forest's size
         forest = max(1, int(model["gbtree_model_param"].get("num_parallel_tree", 1)))
         ends = list(range(0, trees + 1, forest))
     if ends[0] != 0 or ends[-1] != trees or sorted(ends) != ends:
@@ -181,18 +181,21 @@ def _trees_kept(
             f"{trees} trees do not fit the boosting rounds' boundaries (the last is {ends[-1]}); "
             "the booster's JSON is damaged, save it anew"
         )
-    rounds = len(ends) - 1
-    chosen = best_iteration
-    if chosen is None and "best_iteration" in attributes:
-        chosen = int(attributes["best_iteration"])
+    return [int(end) for end in ends]
+
+
+def _trees_kept(booster: _Booster, best_iteration: int | None) -> int:
+    """Return how many leading trees belong to rounds 0..best_iteration."""
+    rounds = len(booster.ends) - 1
+    chosen = booster.stopped_at if best_iteration is None else best_iteration
     if chosen is None:
-        return trees
+        return len(booster.trees)
     if not 0 <= chosen < rounds:
         raise ExportError(
             f"best_iteration is {chosen} and the booster has {rounds} rounds; accepted: "
             f"0 to {rounds - 1}, or None for the round that early stopping chose"
         )
-    return int(ends[chosen + 1])
+    return booster.ends[chosen + 1]
 
 
 def _leaf(weight: np.float32) -> _Tree:
@@ -216,7 +219,7 @@ def _tree(tree: dict[str, Any], number: int, features: int) -> _Tree:
         if seen + level.size > count or (level.size and not 0 < level.min() <= level.max() < count):
             raise ExportError(f"tree {number} is damaged: a child is not a node below its parent")
     kept = np.concatenate(levels)
-    numbers = np.full(count + 1, -1)  # the last entry answers for -1, a leaf's missing child
+    numbers = np.full(count, -1)
     numbers[kept] = np.arange(len(kept))
     inner = left[kept] >= 0
     used = columns[kept][inner]
@@ -224,7 +227,8 @@ def _tree(tree: dict[str, Any], number: int, features: int) -> _Tree:
         raise ExportError(
             f"tree {number} splits on feature {used.max()}, the booster has {features}"
         )
-    values = conditions[kept].astype(np.float32)
+    with np.errstate(over="ignore"):
+        values = conditions[kept].astype(np.float32)
     if np.isnan(values).any() or not np.isfinite(values[~inner]).all():
         raise ExportError(f"tree {number} has a split condition or leaf that is not a number")
     return _Tree(
@@ -254,7 +258,8 @@ def _ensemble(trees: Sequence[_Tree], features: int) -> bytes:
     tree_ids = np.repeat(np.arange(len(trees)), sizes)
     node_ids = np.concatenate([np.arange(size) for size in sizes])
     leaf, flipped = nodes.left < 0, nodes.default_left
-    above = np.nextafter(-nodes.value, np.float32(np.inf))
+    with np.errstate(over="ignore"):
+        above = np.nextafter(-nodes.value, np.float32(np.inf))
     thresholds = np.where(leaf, np.float32(0), np.where(flipped, above, nodes.value))
     on_true = np.where(leaf, 0, np.where(flipped, nodes.right, nodes.left))
     on_false = np.where(leaf, 0, np.where(flipped, nodes.left, nodes.right))

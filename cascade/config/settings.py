@@ -1,0 +1,217 @@
+"""Every setting, its default and what it accepts."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[int, Field(ge=1)]
+
+
+class Settings(BaseModel):
+    """Base of all tables: unknown keys are refused, values are not coerced."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class EngineSettings(Settings):
+    """`[engine]`: the search engine and the index in it."""
+
+    kind: Literal["embedded"] = Field("embedded", description="which engine")
+    url: str | None = Field(None, description="where a remote engine answers")
+    index: str = Field("products", description="the name of the index")
+
+
+class IndexSettings(Settings):
+    """`[index]`: what the index is made of and where its generations are kept."""
+
+    schema_: str = Field(
+        alias="schema", description="the TOML file that names the documents' fields"
+    )
+    store: str = Field("var/indexes", description="the folder of the generations")
+    keep: Positive = Field(2, description="how many generations stay after a build")
+
+
+class RetrievalSettings(Settings):
+    """`[retrieval]`: what the engine is asked for."""
+
+    size: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        1_000, description="candidates of a request"
+    )
+    minimum_match: Share = Field(
+        0.0,
+        description="share of a query's distinct terms that a document must have; "
+        "when nothing has it, any one term is enough and the page says so",
+    )
+
+
+class JudgmentSettings(Settings):
+    """`[judgments]`: the columns of a judgments file."""
+
+    format: Literal["columns", "svmlight"] = Field(
+        "columns", description="a table with a header, or SVMlight with features in it"
+    )
+    query_id: str | None = Field(None, description="column of the query id; default: the text is it")
+    query: str = Field("query", description="column of the query text")
+    doc_id: str = Field("doc_id", description="column of the document id")
+    grade: str = Field("grade", description="column of the grade; an empty one is skipped")
+    grades: dict[str, Annotated[float, Field(ge=0)]] = Field(
+        default_factory=dict, description="grades of labels, where the column holds labels"
+    )
+
+
+class SplitSettings(Settings):
+    """`[split]`: how queries are divided, by a hash of their text."""
+
+    validation: Share = Field(0.15, description="share of queries that stops the training early")
+    test: Share = Field(0.2, description="share of queries that training never sees")
+    seed: int = Field(0, description="another seed, another division")
+
+    @model_validator(mode="after")
+    def _room_for_training(self) -> SplitSettings:
+        if self.validation + self.test >= 1:
+            raise ValueError("validation and test leave no query to train on")
+        return self
+
+
+class FeatureSettings(Settings):
+    """`[features]`: what rankers know of a candidate."""
+
+    standard: bool = Field(True, description="make the standard features of the schema")
+    modules: list[str] = Field(
+        default_factory=list, description="Python modules that define feature kinds"
+    )
+    remove: list[str] = Field(
+        default_factory=list, description="names or patterns of features to leave out"
+    )
+    add: list[dict[str, Any]] = Field(
+        default_factory=list, description="definitions of further features"
+    )
+
+
+class LinearSettings(Settings):
+    """`[stages.linear]`: how a linear ranker is fitted."""
+
+    l2: Annotated[float, Field(ge=0)] = Field(1e-3, description="ridge penalty")
+    iterations: Positive = Field(200, description="most steps of the solver")
+
+
+class TreeSettings(Settings):
+    """`[stages.trees]`: how boosted trees are fitted."""
+
+    rounds: Positive = Field(300, description="most trees")
+    depth: Annotated[int, Field(ge=1, le=12)] = Field(6, description="depth of a tree")
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = Field(0.1, description="shrinkage")
+    min_child_weight: Annotated[float, Field(ge=0)] = Field(1.0, description="least weight of a leaf")
+    row_share: Annotated[float, Field(gt=0, le=1)] = Field(1.0, description="rows of each tree")
+    column_share: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.8, description="features of each tree"
+    )
+    l2: Annotated[float, Field(ge=0)] = Field(1.0, description="penalty on leaf values")
+    early_stopping: Positive = Field(30, description="rounds without gain before it stops")
+
+
+class StageSettings(Settings):
+    """`[[stages]]`: one ranker of the cascade, in order, windows never growing."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")] = Field(
+        description="names it in traces, reports and metrics"
+    )
+    ranker: Literal["linear", "trees"] = Field(description="what is fitted")
+    window: Positive = Field(description="head rows that it scores")
+    budget_ms: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="it is skipped when it is predicted to take longer"
+    )
+    model: str | None = Field(
+        None, description="the bundle: name, name@alias or name@version; default: cascade-stage"
+    )
+    features: list[str] = Field(
+        default_factory=lambda: ["*"], description="names or patterns of the features it reads"
+    )
+    linear: LinearSettings = Field(default_factory=LinearSettings, description="fit of a linear ranker")
+    trees: TreeSettings = Field(default_factory=TreeSettings, description="fit of boosted trees")
+
+
+class ModelSettings(Settings):
+    """`[models]`: the registry."""
+
+    root: str = Field("ltr_models", description="the folder of the bundles")
+
+
+class TrainingSettings(Settings):
+    """`[training]`: which rows models are fitted on."""
+
+    seed: int = Field(0, description="of samples and fits")
+    negatives: Annotated[int, Field(ge=0)] = Field(
+        40, description="unjudged rows of each retrieved list that count as grade 0"
+    )
+    gain: Literal["linear", "exponential"] = Field(
+        "linear", description="gain of a grade in rank:ndcg: the grade, or 2^grade - 1"
+    )
+
+
+class EvaluationSettings(Settings):
+    """`[evaluation]`: what is measured."""
+
+    measures: list[str] = Field(
+        default_factory=lambda: ["nDCG@10", "nDCG(dcg='exp-log2')@10", "RR@10", "P@10", "R@100"],
+        description="the measures of the report; the first leads",
+    )
+    recall: list[Positive] = Field(
+        default_factory=lambda: [100, 200, 1_000], description="depths of the recall of retrieval"
+    )
+    resamples: Annotated[int, Field(ge=100, le=1_000_000)] = Field(
+        10_000, description="of the paired bootstrap"
+    )
+    seed: int = Field(0, description="of the bootstrap and the random baseline")
+
+
+class ServiceSettings(Settings):
+    """`[service]`: the HTTP API."""
+
+    host: str = Field("127.0.0.1", description="the address to listen on")
+    port: Annotated[int, Field(ge=0, le=65_535)] = Field(8080, description="0 takes a free one")
+    budget_ms: Annotated[float, Field(gt=0)] = Field(500.0, description="of a request that names none")
+    threads: Annotated[int, Field(ge=1, le=256)] = Field(4, description="requests ranked at once")
+    max_body: Positive = Field(1_048_576, description="bytes of a request's body")
+
+
+class CascadeSettings(Settings):
+    """The whole file."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")] = Field(
+        "default", description="names the cascade in requests, models and metrics"
+    )
+    engine: EngineSettings = Field(default_factory=EngineSettings)
+    index: IndexSettings | None = None
+    retrieval: RetrievalSettings = Field(default_factory=RetrievalSettings)
+    judgments: JudgmentSettings = Field(default_factory=JudgmentSettings)
+    split: SplitSettings = Field(default_factory=SplitSettings)
+    features: FeatureSettings = Field(default_factory=FeatureSettings)
+    stages: list[StageSettings] = Field(default_factory=list)
+    models: ModelSettings = Field(default_factory=ModelSettings)
+    training: TrainingSettings = Field(default_factory=TrainingSettings)
+    evaluation: EvaluationSettings = Field(default_factory=EvaluationSettings)
+    business: dict[str, Any] | None = Field(None, description="the business layer; see business.md")
+    service: ServiceSettings = Field(default_factory=ServiceSettings)
+
+    @model_validator(mode="after")
+    def _stages_fit(self) -> CascadeSettings:
+        names = [stage.name for stage in self.stages]
+        reserved = {"retrieval", "business", "bm25", "random", "final"}
+        for name in names:
+            if names.count(name) > 1 or name in reserved:
+                raise ValueError(f"stages: the name {name!r} is taken; give each stage its own")
+        for above, below in zip(self.stages, self.stages[1:], strict=False):
+            if below.window > above.window:
+                raise ValueError(
+                    f"stages: {below.name!r} has window {below.window}, more than {above.window} of "
+                    f"{above.name!r} above it; windows never grow from stage to stage"
+                )
+        return self
+
+    def model_name(self, stage: StageSettings) -> str:
+        """Return the bundle reference of a stage."""
+        return stage.model or f"{self.name}-{stage.name}"

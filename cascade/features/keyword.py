@@ -1,0 +1,108 @@
+"""How a query names the values of a keyword field: a brand, a colour, a category.
+
+A value matches by its terms, analysed as text, in any order. Missing (NaN) where the documents do
+not have the row, the row has no value of the field, or the query has no term.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from cascade.candidates import Candidates, Float32, Float64, Ragged
+from cascade.features.base import BaseFeature, field_of, narrowed
+from cascade.features.matching import find_hits, query_terms
+from cascade.features.registry import feature_kind
+from cascade.schema import Kind
+
+_DEFINED, _SHARE, _COVERED, _TERMS = range(4)
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeywordFeature(BaseFeature):
+    """Read the matches of one keyword field.
+
+    Attributes:
+        field: A keyword field.
+    """
+
+    field: str = field_of(Kind.KEYWORD)
+
+    def values(self, candidates: Candidates) -> Float32:
+        """Return float32[n] from 0 to 1."""
+        array = _matches(candidates, self.field)
+        return narrowed(self.measured(array) * array[:, _DEFINED])
+
+    def measured(self, array: Float64) -> Float64:
+        """Return float64[n] where the row has a value and its query a term."""
+        raise NotImplementedError
+
+
+@feature_kind("keyword_match")
+@dataclass(frozen=True, kw_only=True)
+class KeywordMatch(KeywordFeature):
+    """Return the largest share of a value's terms that stand in the query."""
+
+    def measured(self, array: Float64) -> Float64:
+        """Return float64[n] from 0 to 1; 1 where the query contains a whole value."""
+        return array[:, _SHARE]
+
+
+@feature_kind("keyword_in_query")
+@dataclass(frozen=True, kw_only=True)
+class KeywordInQuery(KeywordFeature):
+    """Return 1 where all terms of some value stand in the query, else 0."""
+
+    def measured(self, array: Float64) -> Float64:
+        """Return float64[n], 0 or 1."""
+        return (array[:, _SHARE] == 1).astype(np.float64)
+
+
+@feature_kind("keyword_coverage")
+@dataclass(frozen=True, kw_only=True)
+class KeywordCoverage(KeywordFeature):
+    """Return the share of distinct query terms that stand in any of the values."""
+
+    def measured(self, array: Float64) -> Float64:
+        """Return float64[n] from 0 to 1."""
+        return array[:, _COVERED] / np.maximum(array[:, _TERMS], 1)
+
+
+def _matches(candidates: Candidates, field: str) -> Float64:
+    """Return what the features of one keyword field read, float64[n, 4]."""
+    found = candidates.derived(("keyword_matches", field), partial(_match, field=field))
+    return found.astype(np.float64, copy=False)
+
+
+def _match(candidates: Candidates, field: str) -> Float64:
+    documents, n = candidates.documents, len(candidates)
+    values = documents.keywords(field, candidates.rows)
+    words = documents.keyword_terms(field, values.values)
+    query = query_terms(documents, field, candidates.queries)
+    # The values of a listing lie together, so a listing's bounds among them follow from its rows.
+    hits = find_hits(words.values, words.offsets, values.offsets[candidates.offsets], query)
+    matched = np.bincount(hits.rows, minlength=len(values.values))
+    shares = matched / np.maximum(words.lengths, 1)
+    row = values.owners()[hits.rows]
+    covered = np.zeros((n, query.width), dtype=np.bool_)
+    covered[row, hits.codes] = True
+    terms = query.counts[candidates.listing]
+    defined = (candidates.rows >= 0) & (values.lengths > 0) & (terms > 0)
+    array = np.empty((n, 4))
+    array[:, _DEFINED] = np.where(defined, 1.0, np.nan)
+    array[:, _SHARE] = _largest(shares, values)
+    array[:, _COVERED] = covered.sum(axis=1)
+    array[:, _TERMS] = terms
+    array.flags.writeable = False
+    return array
+
+
+def _largest(shares: Float64, values: Ragged) -> Float64:
+    """Return the largest share among each row's values, 0 without any, float64[n]."""
+    largest = np.zeros(len(values.offsets) - 1)
+    filled = values.lengths > 0
+    if len(shares):
+        largest[filled] = np.maximum.reduceat(shares, values.offsets[:-1][filled])
+    return largest

@@ -1,0 +1,204 @@
+"""How a row's number stands among those of its listing, as the engine retrieved it.
+
+Missing numbers count neither in a mean nor in a rank. All sums run over sorted numbers, so the
+order of the rows and the other listings of a batch change no bit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from cascade.candidates import Candidates, Float32, Float64, Int64
+from cascade.features.base import (
+    BaseFeature,
+    Scope,
+    column_of,
+    narrowed,
+    number_of,
+    optional_field_of,
+)
+from cascade.features.engine import ENGINE_SCORE, EngineFeature
+from cascade.features.registry import feature_kind
+from cascade.schema import Kind
+
+
+@dataclass(frozen=True, slots=True)
+class SortedNumbers:
+    """Hold the numbers of each listing in ascending order, without the missing ones.
+
+    Attributes:
+        numbers: float64[m], those of a listing side by side.
+        owners: int64[m], the listing of each.
+        order: int64[m], the row that each comes from.
+        starts: int64[l], where each of the l listings that have a number begins.
+        counts: int64[l], how many numbers each of them has.
+    """
+
+    numbers: Float64
+    owners: Int64
+    order: Int64
+    starts: Int64
+    counts: Int64
+
+    @classmethod
+    def of(cls, numbers: Float64, listing: Int64) -> SortedNumbers:
+        """Sort numbers within their listings.
+
+        Args:
+            numbers: float64[n], NaN where missing.
+            listing: int64[n], ascending.
+        """
+        present = np.flatnonzero(~np.isnan(numbers))
+        # Adding 0 makes -0 and 0 one number, which sorting does not order.
+        values, owners = numbers[present] + 0.0, listing[present]
+        order = np.lexsort((values, owners))
+        values, owners = values[order], owners[order]
+        starts = _begins(owners)
+        return cls(values, owners, present[order], starts, np.diff(starts, append=len(values)))
+
+    def means(self, values: Float64) -> Float64:
+        """Return the mean over its listing of each of m sorted values, float64[m]."""
+        if not len(values):
+            return values
+        return np.repeat(np.add.reduceat(values, self.starts) / self.counts, self.counts)
+
+    def firsts(self) -> Float64:
+        """Return the smallest number of its listing for each number, float64[m]."""
+        return np.repeat(self.numbers[self.starts], self.counts)
+
+    def lasts(self) -> Float64:
+        """Return the largest number of its listing for each number, float64[m]."""
+        return np.repeat(self.numbers[self.starts + self.counts - 1], self.counts)
+
+    def rows(self, values: Float64, n: int) -> Float32:
+        """Return float32[n] with each of m sorted values at its row, NaN elsewhere."""
+        out = np.full(n, np.nan)
+        out[self.order] = values
+        return narrowed(out)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListingFeature(BaseFeature):
+    """Compare a number with the others of its listing.
+
+    Attributes:
+        field: A number or date field; or
+        column: a column of the candidates, `engine_score` for example. One of the two.
+    """
+
+    field: str = optional_field_of(Kind.NUMBER, Kind.DATE)
+    column: str = ""
+
+    def __post_init__(self) -> None:
+        if bool(self.field) == bool(self.column):
+            raise ValueError("field or column: exactly one of the two is needed")
+
+    @property
+    def scope(self) -> Scope:
+        """The whole listing."""
+        return "listing"
+
+    @property
+    def portable(self) -> bool:
+        """Whether it reads the documents alone."""
+        return not self.column
+
+    def values(self, candidates: Candidates) -> Float32:
+        """Return float32[n] over the rows that are present; NaN without a number."""
+        if self.field:
+            numbers = number_of(candidates, self.field)
+        else:
+            numbers = column_of(candidates, self.column).astype(np.float64)
+        ordered = SortedNumbers.of(numbers, candidates.listing)
+        return ordered.rows(self.compared(ordered), len(candidates))
+
+    def compared(self, ordered: SortedNumbers) -> Float64:
+        """Return float64[m], one value for each of the sorted numbers."""
+        raise NotImplementedError
+
+
+@feature_kind("zscore")
+@dataclass(frozen=True, kw_only=True)
+class ZScore(ListingFeature):
+    """Return (x - mean) / standard deviation, population form; 0 where all are equal.
+
+    Attributes:
+        field: A number or date field; or
+        column: a column of the candidates. One of the two.
+    """
+
+    def compared(self, ordered: SortedNumbers) -> Float64:
+        """Return float64[m]."""
+        away = ordered.numbers - ordered.means(ordered.numbers)
+        deviation = np.sqrt(ordered.means(away * away))
+        # Equal numbers may differ from their mean by a rounding error, which is no deviation.
+        spread = ordered.lasts() > ordered.firsts()
+        return np.divide(away, deviation, out=np.zeros(len(away)), where=spread & (deviation > 0))
+
+
+@feature_kind("percentile")
+@dataclass(frozen=True, kw_only=True)
+class Percentile(ListingFeature):
+    """Return (smaller numbers + equal numbers / 2) / all numbers: the mid-rank, 0 to 1.
+
+    Attributes:
+        field: A number or date field; or
+        column: a column of the candidates. One of the two.
+    """
+
+    def compared(self, ordered: SortedNumbers) -> Float64:
+        """Return float64[m]."""
+        numbers, owners = ordered.numbers, ordered.owners
+        new = np.ones(len(numbers), dtype=np.bool_)
+        new[1:] = (numbers[1:] != numbers[:-1]) | (owners[1:] != owners[:-1])
+        begins = np.flatnonzero(new)
+        sizes = np.diff(begins, append=len(numbers))
+        middle = np.repeat(begins + sizes / 2, sizes)
+        return (middle - np.repeat(ordered.starts, ordered.counts)) / np.repeat(
+            ordered.counts, ordered.counts
+        )
+
+
+@feature_kind("minmax")
+@dataclass(frozen=True, kw_only=True)
+class MinMax(ListingFeature):
+    """Return (x - smallest) / (largest - smallest), 0 where all are equal.
+
+    Attributes:
+        field: A number or date field; or
+        column: a column of the candidates. One of the two.
+    """
+
+    def compared(self, ordered: SortedNumbers) -> Float64:
+        """Return float64[m] from 0 to 1."""
+        low, high = ordered.firsts(), ordered.lasts()
+        out = np.zeros(len(low))
+        return np.divide(ordered.numbers - low, high - low, out=out, where=high > low)
+
+
+@feature_kind("engine_score_ratio")
+@dataclass(frozen=True, kw_only=True)
+class EngineScoreRatio(EngineFeature):
+    """Return the engine's score over the highest of the listing; missing if that is not above 0."""
+
+    @property
+    def scope(self) -> Scope:
+        """The whole listing."""
+        return "listing"
+
+    def values(self, candidates: Candidates) -> Float32:
+        """Return float32[n] of 1 or less."""
+        scores = column_of(candidates, ENGINE_SCORE).astype(np.float64)
+        ordered = SortedNumbers.of(scores, candidates.listing)
+        top = ordered.lasts()
+        ratio = np.divide(ordered.numbers, top, out=np.full(len(top), np.nan), where=top > 0)
+        return ordered.rows(ratio, len(candidates))
+
+
+def _begins(owners: Int64) -> Int64:
+    """Return where each run of equal owners begins."""
+    new = np.ones(len(owners), dtype=np.bool_)
+    new[1:] = owners[1:] != owners[:-1]
+    return np.flatnonzero(new)

@@ -1,0 +1,313 @@
+"""Where the terms of a query stand in a text field: found once, read by every text feature.
+
+A query is read up to its first `MAX_TERMS` tokens. The tokens of a field are gathered and compared
+once for all candidates; everything after that works on the few hits.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cascade.candidates import Candidates, Documents, Float64, Int32, Int64, Query, TextStatistics
+
+MAX_TERMS = 32
+
+_DEFINED, _LENGTH, _FIRST, _PAIRS, _PHRASE, _TERMS, _TOKENS, _QUERY_PAIRS, _KNOWN = range(9)
+_FIXED = 9
+_NO_TERM = -1
+
+
+@dataclass(frozen=True, slots=True)
+class QueryTerms:
+    """Hold the analysed text of q queries, as T distinct terms and their order.
+
+    Attributes:
+        terms: int32[q, T], the distinct terms in order of appearance; -1 fills the rest, terms
+            that no document has lie below it.
+        counts: int64[q], how many distinct terms there are.
+        order: int8[q, L], the query's tokens as indices into its terms; -1 fills the rest.
+        tokens: int64[q], how many tokens there are.
+        pairs: int8[q, T, T], the index of each pair of terms that stand next to each other in
+            the query; -1 for all others.
+        pair_counts: int64[q], how many distinct pairs there are.
+    """
+
+    terms: Int32
+    counts: Int64
+    order: NDArray[np.int8]
+    tokens: Int64
+    pairs: NDArray[np.int8]
+    pair_counts: Int64
+
+    @property
+    def width(self) -> int:
+        """T, the number of distinct terms of the query that has most, at least 1."""
+        return int(self.terms.shape[1])
+
+
+@dataclass(frozen=True, slots=True)
+class Hits:
+    """Hold the places where a term of the row's query stands, ascending.
+
+    Attributes:
+        positions: int64[h] into the flat tokens.
+        codes: int64[h], which of the query's distinct terms stands there.
+        rows: int64[h], the list of tokens that holds the place.
+    """
+
+    positions: Int64
+    codes: Int64
+    rows: Int64
+
+
+@dataclass(frozen=True, slots=True)
+class Matches:
+    """Show one text field of n candidates against their queries.
+
+    Attributes:
+        array: float64[n, 9 + 2T], as `match` makes it.
+    """
+
+    array: Float64
+
+    @property
+    def defined(self) -> Float64:
+        """1 where the document is known and the query has a term, NaN elsewhere, [n]."""
+        return self._column(_DEFINED)
+
+    @property
+    def length(self) -> Float64:
+        """How many tokens the field has, [n]."""
+        return self._column(_LENGTH)
+
+    @property
+    def first(self) -> Float64:
+        """The 1-based position of the first match, 0 where there is none, [n]."""
+        return self._column(_FIRST)
+
+    @property
+    def pairs(self) -> Float64:
+        """How many distinct pairs of the query stand next to each other in order, [n]."""
+        return self._column(_PAIRS)
+
+    @property
+    def phrase(self) -> Float64:
+        """1 where the whole query stands in one run, else 0, [n]."""
+        return self._column(_PHRASE)
+
+    @property
+    def terms(self) -> Float64:
+        """How many distinct terms the query has, [n]."""
+        return self._column(_TERMS)
+
+    @property
+    def tokens(self) -> Float64:
+        """How many tokens the query has, [n]."""
+        return self._column(_TOKENS)
+
+    @property
+    def query_pairs(self) -> Float64:
+        """How many distinct pairs of neighbours the query has, [n]."""
+        return self._column(_QUERY_PAIRS)
+
+    @property
+    def known(self) -> Float64:
+        """How many distinct terms of the query any document has, [n]."""
+        return self._column(_KNOWN)
+
+    @property
+    def frequencies(self) -> Float64:
+        """How often each term stands in the field, [n, T]."""
+        return self.array[:, _FIXED : _FIXED + self.width]
+
+    @property
+    def idf(self) -> Float64:
+        """The weight of each term, 0 beyond the query's own terms, [n, T]."""
+        return self.array[:, _FIXED + self.width :]
+
+    @property
+    def width(self) -> int:
+        """T, the number of distinct terms of the query that has most."""
+        return (self.array.shape[1] - _FIXED) // 2
+
+    def total(self, per_term: NDArray[Any]) -> Float64:
+        """Return the sum over the terms, [n], the same bits whatever T a batch has.
+
+        Terms are added one after the other, since a pairwise sum groups them by T.
+        """
+        total = np.zeros(len(per_term))
+        for term in range(per_term.shape[1]):
+            total += per_term[:, term]
+        return total
+
+    def _column(self, index: int) -> Float64:
+        return self.array[:, index]
+
+
+def matches_of(candidates: Candidates, field: str) -> Matches:
+    """Return the matches of a text field, found once and carried along with the rows."""
+    found = candidates.derived(("matches", field), partial(_match_alone, field=field))
+    return Matches(found.astype(np.float64, copy=False))
+
+
+def find_matches(candidates: Candidates, fields: Sequence[str]) -> None:
+    """Find the matches of several text fields, each query analysed once for each analyser."""
+    analysed: dict[object, QueryTerms] = {}
+    for name in fields:
+        spec = candidates.documents.schema.by_name[name]
+        key = (spec.analyser, spec.synonyms)
+
+        def compute(asked: Candidates, name: str = name, key: object = key) -> Float64:
+            if key not in analysed:
+                analysed[key] = query_terms(asked.documents, name, asked.queries)
+            return match(asked, name, analysed[key])
+
+        candidates.derived(("matches", name), compute)
+
+
+def query_terms(documents: Documents, field: str, queries: Sequence[Query]) -> QueryTerms:
+    """Return the terms of queries as a text or keyword field analyses them."""
+    texts = [documents.analyse(field, query.text)[:MAX_TERMS].tolist() for query in queries]
+    distinct = [list(dict.fromkeys(tokens)) for tokens in texts]
+    width = max(1, *map(len, distinct)) if distinct else 1
+    length = max(1, *map(len, texts)) if texts else 1
+    terms = np.full((len(texts), width), _NO_TERM, dtype=np.int32)
+    order = np.full((len(texts), length), -1, dtype=np.int8)
+    pairs = np.full((len(texts), width, width), -1, dtype=np.int8)
+    pair_counts = np.zeros(len(texts), dtype=np.int64)
+    for i, (tokens, own) in enumerate(zip(texts, distinct, strict=True)):
+        index = {term: j for j, term in enumerate(own)}
+        codes = [index[token] for token in tokens]
+        terms[i, : len(own)] = own
+        order[i, : len(codes)] = codes
+        for pair, (left, right) in enumerate(dict.fromkeys(pairwise(codes))):
+            pairs[i, left, right] = pair
+            pair_counts[i] = pair + 1
+    counts = np.array([len(own) for own in distinct], dtype=np.int64)
+    tokens_each = np.array([len(tokens) for tokens in texts], dtype=np.int64)
+    return QueryTerms(terms, counts, order, tokens_each, pairs, pair_counts)
+
+
+def find_hits(values: Int32, offsets: Int64, listings: Int64, query: QueryTerms) -> Hits:
+    """Return where the terms of each listing's query stand in its lists of tokens.
+
+    Args:
+        values: int32[t], the tokens of m lists, one after the other.
+        offsets: int64[m + 1], where each list starts in `values`.
+        listings: int64[q + 1], where each listing starts among the m lists.
+        query: The terms of the q queries.
+    """
+    bounds = offsets[listings].tolist()
+    positions, codes = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.int64)]
+    for terms, (start, stop) in zip(query.terms, pairwise(bounds), strict=True):
+        order = np.argsort(terms, kind="stable")
+        ascending = terms[order]
+        wanted = ascending[ascending >= 0]
+        if start == stop or not len(wanted):
+            continue
+        # A comparison with each term streams through the tokens; a look-up would jump.
+        tokens = values[start:stop]
+        found = tokens == wanted[0]
+        for term in wanted[1:]:
+            found |= tokens == term
+        places = np.flatnonzero(found)
+        positions.append(places + start)
+        codes.append(order[np.searchsorted(ascending, tokens[places])])
+    flat = np.concatenate(positions)
+    counts = np.diff(np.searchsorted(flat, offsets))
+    return Hits(flat, np.concatenate(codes), np.repeat(np.arange(len(offsets) - 1), counts))
+
+
+def match(candidates: Candidates, field: str, query: QueryTerms) -> Float64:
+    """Return the array that `Matches` shows, float64[n, 9 + 2T]."""
+    documents = candidates.documents
+    tokens = documents.tokens(field, candidates.rows)
+    hits = find_hits(tokens.values, tokens.offsets, candidates.offsets, query)
+    n, width, listing = len(candidates), query.width, candidates.listing
+    array = np.empty((n, _FIXED + 2 * width))
+    defined = (candidates.rows >= 0) & (query.counts > 0)[listing]
+    array[:, _DEFINED] = np.where(defined, 1.0, np.nan)
+    array[:, _LENGTH] = tokens.lengths
+    array[:, _FIRST] = _first(hits, tokens.offsets)
+    array[:, _PAIRS] = _pairs(hits, query, listing)
+    array[:, _PHRASE] = _phrase(hits, query, listing)
+    idf = _idf(documents.statistics(field), query)
+    known = (query.terms >= 0).sum(axis=1)
+    each = np.stack([query.counts, query.tokens, query.pair_counts, known], axis=1)
+    array[:, _TERMS : _KNOWN + 1] = each[listing]
+    places = np.bincount(hits.rows * width + hits.codes, minlength=n * width)
+    array[:, _FIXED : _FIXED + width] = places.reshape(n, width)
+    array[:, _FIXED + width :] = idf[listing]
+    array.flags.writeable = False
+    return array
+
+
+def _match_alone(candidates: Candidates, field: str) -> Float64:
+    return match(candidates, field, query_terms(candidates.documents, field, candidates.queries))
+
+
+def _idf(statistics: TextStatistics, query: QueryTerms) -> Float64:
+    """Return ln(1 + (N - df + 0.5) / (df + 0.5)) of each term (Robertson and Zaragoza 2009).
+
+    By the math library, term by term: numpy's logarithm may differ in its last bit with the
+    place in an array.
+    """
+    known = query.terms >= 0
+    frequency = np.zeros(query.terms.shape, dtype=np.int64)
+    frequency[known] = statistics.document_frequency[query.terms[known]]
+    idf = np.zeros(query.terms.shape)
+    for i, (row, count) in enumerate(zip(frequency.tolist(), query.counts.tolist(), strict=True)):
+        for j, df in enumerate(row[:count]):
+            idf[i, j] = math.log1p((statistics.documents - df + 0.5) / (df + 0.5))
+    return idf
+
+
+def _first(hits: Hits, offsets: Int64) -> Float64:
+    first = np.zeros(len(offsets) - 1)
+    if len(hits.rows):
+        begins = np.concatenate([[True], hits.rows[1:] != hits.rows[:-1]])
+        rows = hits.rows[begins]
+        first[rows] = hits.positions[begins] - offsets[rows] + 1
+    return first
+
+
+def _pairs(hits: Hits, query: QueryTerms, listing: Int64) -> Float64:
+    n, most = len(listing), int(query.pair_counts.max(initial=0))
+    if not most or not len(hits.rows):
+        return np.zeros(n)
+    next_to = (np.diff(hits.positions) == 1) & (hits.rows[1:] == hits.rows[:-1])
+    left = np.flatnonzero(next_to)
+    rows = hits.rows[left]
+    pair = query.pairs[listing[rows], hits.codes[left], hits.codes[left + 1]]
+    found = np.zeros((n, most), dtype=np.bool_)
+    asked = pair >= 0
+    found[rows[asked], pair[asked]] = True
+    return found.sum(axis=1).astype(np.float64)
+
+
+def _phrase(hits: Hits, query: QueryTerms, listing: Int64) -> Float64:
+    phrase = np.zeros(len(listing))
+    if not len(hits.rows):
+        return phrase
+    owner = listing[hits.rows]
+    # Each start is followed token by token; a gap or a row's end breaks the run.
+    start = np.flatnonzero(hits.codes == query.order[owner, 0])
+    last = len(hits.rows) - 1
+    for step in range(1, query.order.shape[1]):
+        after = np.minimum(start + step, last)
+        goes_on = (
+            (hits.positions[after] == hits.positions[start] + step)
+            & (hits.codes[after] == query.order[owner[start], step])
+            & (hits.rows[after] == hits.rows[start])
+        )
+        start = start[goes_on | (query.tokens[owner[start]] <= step)]
+    phrase[hits.rows[start]] = 1.0
+    return phrase

@@ -1,0 +1,135 @@
+"""What a query says of itself: the same value for every row of its listing, known or not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from cascade.candidates import Candidates, Float32, Float64
+from cascade.features.base import BaseFeature, field_of, narrowed, per_row
+from cascade.features.matching import Matches, matches_of
+from cascade.features.registry import feature_kind
+from cascade.schema import Kind
+
+HOUR_S = 3600
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueryFeature(BaseFeature):
+    """Read the query's terms as one text field analyses them.
+
+    Attributes:
+        field: A text field, whose analyser and statistics are used.
+    """
+
+    field: str = field_of(Kind.TEXT)
+
+    def values(self, candidates: Candidates) -> Float32:
+        """Return float32[n]; NaN where the query has no term."""
+        matches = matches_of(candidates, self.field)
+        return narrowed(self.measured(matches), matches.terms == 0)
+
+    def measured(self, matches: Matches) -> Float64:
+        """Return float64[n] where the query has a term."""
+        raise NotImplementedError
+
+
+@feature_kind("query_length")
+@dataclass(frozen=True, kw_only=True)
+class QueryLength(QueryFeature):
+    """Return how many tokens the query has, at most 32; never missing."""
+
+    def values(self, candidates: Candidates) -> Float32:
+        """Return float32[n] of 0 or more."""
+        return narrowed(matches_of(candidates, self.field).tokens)
+
+
+@feature_kind("query_known")
+@dataclass(frozen=True, kw_only=True)
+class QueryKnown(QueryFeature):
+    """Return the share of distinct query terms that any document has in any field."""
+
+    def measured(self, matches: Matches) -> Float64:
+        """Return float64[n] from 0 to 1."""
+        return matches.known / np.maximum(matches.terms, 1)
+
+
+@feature_kind("query_idf_sum")
+@dataclass(frozen=True, kw_only=True)
+class QueryIdfSum(QueryFeature):
+    """Return the sum of the idf of the query's distinct terms."""
+
+    def measured(self, matches: Matches) -> Float64:
+        """Return float64[n]."""
+        return matches.total(matches.idf)
+
+
+@feature_kind("query_idf_mean")
+@dataclass(frozen=True, kw_only=True)
+class QueryIdfMean(QueryFeature):
+    """Return the mean idf of the query's distinct terms."""
+
+    def measured(self, matches: Matches) -> Float64:
+        """Return float64[n]."""
+        return matches.total(matches.idf) / np.maximum(matches.terms, 1)
+
+
+@feature_kind("query_idf_max")
+@dataclass(frozen=True, kw_only=True)
+class QueryIdfMax(QueryFeature):
+    """Return the idf of the query's rarest term."""
+
+    def measured(self, matches: Matches) -> Float64:
+        """Return float64[n]."""
+        highest: Float64 = matches.idf.max(axis=1)
+        return highest
+
+
+@feature_kind("query_idf_min")
+@dataclass(frozen=True, kw_only=True)
+class QueryIdfMin(QueryFeature):
+    """Return the idf of the query's most frequent term."""
+
+    def measured(self, matches: Matches) -> Float64:
+        """Return float64[n]."""
+        own = np.arange(matches.width) < matches.terms[:, None]
+        return np.where(own, matches.idf, np.inf).min(axis=1)
+
+
+@feature_kind("query_characters")
+@dataclass(frozen=True, kw_only=True)
+class QueryCharacters(BaseFeature):
+    """Return how many characters the query's text has, white space at its ends left out."""
+
+    def values(self, candidates: Candidates) -> Float32:
+        """Return float32[n] of 0 or more."""
+        return per_row(candidates, [len(query.text.strip()) for query in candidates.queries])
+
+
+@feature_kind("surface")
+@dataclass(frozen=True, kw_only=True)
+class Surface(BaseFeature):
+    """Return 1 where the query comes from this surface, else 0; missing if it names none.
+
+    Attributes:
+        surface: As the request names it, "web" or "app" for example.
+    """
+
+    surface: str
+
+    def values(self, candidates: Candidates) -> Float32:
+        """Return float32[n], 0 or 1."""
+        named = [query.surface for query in candidates.queries]
+        return per_row(candidates, [np.nan if s is None else s == self.surface for s in named])
+
+
+@feature_kind("hour")
+@dataclass(frozen=True, kw_only=True)
+class Hour(BaseFeature):
+    """Return the hour of the query's time in UTC, 0 to 23; missing without a time (0)."""
+
+    def values(self, candidates: Candidates) -> Float32:
+        """Return float32[n]."""
+        times = [query.time for query in candidates.queries]
+        return per_row(candidates, [time // HOUR_S % 24 if time else np.nan for time in times])

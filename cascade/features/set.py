@@ -1,0 +1,173 @@
+"""Features in order: their matrix, their fingerprint, and what two sets differ in."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from cascade.candidates import Candidates, Float32
+from cascade.features.expression import Expression, is_keepable, values_of
+from cascade.features.matching import find_matches
+from cascade.features.query import QueryFeature
+from cascade.features.text import FieldFeature, FieldsFeature
+from cascade.protocols import Feature
+
+CHUNK_ROWS = 32_768
+
+
+class Features:
+    """Hold features in order; fulfils `protocols.FeatureSet`.
+
+    Args:
+        features: Of distinct names; an expression stands after what it reads.
+        analyses: By schema field, what its analysis is (analyser, version, synonyms): enters the
+            fingerprint for the fields that the features read.
+
+    Raises:
+        ValueError: If two features have one name or an expression reads a later one.
+    """
+
+    def __init__(
+        self, features: Sequence[Feature], analyses: Mapping[str, str] | None = None
+    ) -> None:
+        self.features = tuple(features)
+        self._position: dict[str, int] = {}
+        for i, feature in enumerate(self.features):
+            if feature.name in self._position:
+                raise ValueError(f"two features are named {feature.name!r}; names are distinct")
+            if isinstance(feature, Expression):
+                for name in feature.parsed.names:
+                    if name not in self._position:
+                        raise ValueError(f"{feature.name!r} reads {name!r}, which is not before it")
+            self._position[feature.name] = i
+        self._kept = [i for i, f in enumerate(self.features) if is_keepable(f)]
+        self._fresh = [i for i, f in enumerate(self.features) if not is_keepable(f)]
+        read = {name for feature in self.features for name in getattr(feature, "reads", ())}
+        self._analyses = {n: a for n, a in sorted((analyses or {}).items()) if n in read}
+        self._text_fields = tuple(dict.fromkeys(_text_fields(self.features)))
+        self._fingerprint = _digest([self.definitions(), self._analyses])
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+    def __repr__(self) -> str:
+        return f"Features({len(self)}, {self._fingerprint[:12]})"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The features' names, in the order of the matrix's columns."""
+        return tuple(self._position)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over definitions, versions and the analyses of the fields read, 64 digits."""
+        return self._fingerprint
+
+    @property
+    def engine_bound(self) -> tuple[str, ...]:
+        """The names of the features that another engine would give other values."""
+        return tuple(feature.name for feature in self.features if not feature.portable)
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The schema fields that the features read, sorted."""
+        return tuple(sorted({n for f in self.features for n in getattr(f, "reads", ())}))
+
+    def definitions(self) -> list[dict[str, Any]]:
+        """Return the definition and version of each feature, in order."""
+        return [{**f.definition(), "version": f.version} for f in self.features]
+
+    def prepared(self, candidates: Candidates) -> Candidates:
+        """Return the candidates with a column for each feature of listing scope.
+
+        To be called once, on the listing as it was retrieved.
+        """
+        columns = {f.name: f.values(candidates) for f in self.features if f.scope == "listing"}
+        return candidates.with_columns(columns) if columns else candidates
+
+    def matrix(self, candidates: Candidates) -> Float32:
+        """Return float32[n, f], a new array.
+
+        Values of row scope are kept with the rows, so a later stage reads them again; more than
+        `CHUNK_ROWS` rows are computed listing by listing in chunks, and not kept.
+        """
+        if len(candidates) <= CHUNK_ROWS:
+            return self._matrix(candidates)
+        matrix = np.empty((len(candidates), len(self)), dtype=np.float32)
+        done = 0
+        for part in chunks(candidates, CHUNK_ROWS):
+            matrix[done : done + len(part)] = self._matrix(part)
+            done += len(part)
+        return matrix
+
+    def _matrix(self, candidates: Candidates) -> Float32:
+        kept = candidates.derived(("features", self._fingerprint), self._kept_values)
+        matrix = kept.astype(np.float32)
+        self._fill(matrix, self._fresh, candidates)
+        return matrix
+
+    def _kept_values(self, candidates: Candidates) -> Float32:
+        matrix = np.zeros((len(candidates), len(self)), dtype=np.float32)
+        find_matches(candidates, self._text_fields)
+        self._fill(matrix, self._kept, candidates)
+        matrix.flags.writeable = False
+        return matrix
+
+    def _fill(self, matrix: Float32, columns: Sequence[int], candidates: Candidates) -> None:
+        for i in columns:
+            feature = self.features[i]
+            if isinstance(feature, Expression):
+                read = {n: matrix[:, self._position[n]] for n in feature.parsed.names}
+                matrix[:, i] = feature.of(read)
+            else:
+                matrix[:, i] = values_of(feature, candidates)
+
+
+def chunks(candidates: Candidates, rows: int) -> Iterator[Candidates]:
+    """Yield whole listings, as many at a time as have at most `rows` rows, but at least one."""
+    start, count = 0, len(candidates.queries)
+    while start < count:
+        end = np.searchsorted(candidates.offsets, candidates.offsets[start] + rows, side="right")
+        stop = max(start + 1, int(end) - 1)
+        yield candidates.listings(start, stop)
+        start = stop
+
+
+def difference(
+    left: Sequence[Mapping[str, Any]], right: Sequence[Mapping[str, Any]]
+) -> list[str]:
+    """Return one line for each feature that two lists of definitions do not share, by name.
+
+    Args:
+        left: As `Features.definitions` gives them, those of a model for example.
+        right: The same, those that the code builds for example.
+    """
+    ours, theirs = ({str(d.get("name")): d for d in side} for side in (left, right))
+    lines = [f"{name}: only the first has it" for name in ours if name not in theirs]
+    lines += [f"{name}: only the second has it" for name in theirs if name not in ours]
+    for name in ours:
+        if name in theirs and _digest(ours[name]) != _digest(theirs[name]):
+            one, two = ours[name], theirs[name]
+            keys = [k for k in {**one, **two} if _digest(one.get(k)) != _digest(two.get(k))]
+            changed = ", ".join(f"{k} {one.get(k)!r} against {two.get(k)!r}" for k in keys)
+            lines.append(f"{name}: {changed}")
+    if not lines and list(ours) != list(theirs):
+        lines.append(f"the order: {', '.join(ours)} against {', '.join(theirs)}")
+    return lines
+
+
+def _text_fields(features: Sequence[Feature]) -> Iterator[str]:
+    for feature in features:
+        if isinstance(feature, FieldFeature | QueryFeature):
+            yield feature.field
+        elif isinstance(feature, FieldsFeature):
+            yield from feature.fields
+
+
+def _digest(plain: object) -> str:
+    canonical = json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()

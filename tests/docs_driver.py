@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import traceback
 
 BLOCK_TIMEOUT_S = 300
 
@@ -36,9 +37,9 @@ def main() -> None:
             else:
                 run_bash(block)
         except BaseException:
-            sys.stderr.write(f"{block['page']}:{block['line']}: this block failed\n")
-            sys.stderr.flush()
-            raise
+            # Also an exit with 0 is a failure: the blocks after it would not run.
+            traceback.print_exc()
+            sys.exit(f"{block['page']}:{block['line']}: this block failed")
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import sys
 import textwrap
 import tomllib
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -72,7 +73,7 @@ def blocks_of(text: str) -> list[Block]:
                 break
             inside.append(line_inside)
         else:
-            inside.append("")
+            raise ValueError(f"line {number}: this block is never closed")
         code = textwrap.dedent("\n".join(inside)) + "\n"
         found = directive.groupdict() if directive else {}
         blocks.append(Block(number, fence["language"].strip(), code, **found))
@@ -226,6 +227,11 @@ def test_a_faulty_block_is_found(text, fault):
     assert [f for f in faults_of(blocks_of(text)) if f.startswith(fault)] != []
 
 
+def test_a_block_that_is_never_closed_is_found():
+    with pytest.raises(ValueError, match="line 2: this block is never closed"):
+        blocks_of("\n```bash\nls\n")
+
+
 def test_a_directive_belongs_to_the_next_block_alone():
     text = "<!-- test: skip why -->\nA sentence.\n```bash\nls\n```\n"
     assert blocks_of(text)[0].word == ""
@@ -233,7 +239,7 @@ def test_a_directive_belongs_to_the_next_block_alone():
 
 def test_every_dependency_is_explained_and_nothing_else():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    declared = [*project["dependencies"], *sum(project["optional-dependencies"].values(), [])]
+    declared = [*project["dependencies"], *chain(*project["optional-dependencies"].values())]
     page = (ROOT / "docs" / "dependencies.md").read_text("utf-8")
     explained = re.findall(r"^- `([^`]+)`", page, flags=re.MULTILINE)
     assert sorted(explained) == sorted({Requirement(line).name for line in declared})

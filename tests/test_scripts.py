@@ -3,6 +3,7 @@
 import os
 import subprocess
 import tomllib
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -54,7 +55,7 @@ def test_a_folder_that_is_no_environment_is_left_as_it_was(tmp_path):
 
 def test_every_declared_dependency_is_pinned_at_a_version_it_accepts():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    declared = [*project["dependencies"], *sum(project["optional-dependencies"].values(), [])]
+    declared = [*project["dependencies"], *chain(*project["optional-dependencies"].values())]
     lines = (ROOT / "constraints.txt").read_text("utf-8").splitlines()
     pins = {
         canonicalize_name(pin.name): pin.specifier

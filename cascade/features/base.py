@@ -19,12 +19,12 @@ Bool = NDArray[np.bool_]
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
-def field_of(*kinds: Kind) -> Any:
+def field_of(*kinds: Kind) -> Any:  # noqa: ANN401 - as dataclasses.field
     """Declare a setting that names a field of the schema, or several, of one of these kinds."""
     return field(metadata={"kinds": kinds})
 
 
-def optional_field_of(*kinds: Kind) -> Any:
+def optional_field_of(*kinds: Kind) -> Any:  # noqa: ANN401 - as dataclasses.field
     """Declare a setting that names a field of one of these kinds, or "" for none."""
     return field(default="", metadata={"kinds": kinds})
 
@@ -38,8 +38,6 @@ class BaseFeature(ABC):
     """
 
     kind: ClassVar[str] = ""
-    keepable: ClassVar[bool] = True
-    """Whether values stay true while the row moves: False for what reads columns or scores."""
 
     name: str
 
@@ -56,6 +54,14 @@ class BaseFeature(ABC):
     @property
     def portable(self) -> bool:
         """Whether every engine gives the same value."""
+        return True
+
+    @property
+    def keepable(self) -> bool:
+        """Whether values follow from query and document alone, so they can be kept with rows.
+
+        False for what reads columns or scores of the candidates, which change on the way.
+        """
         return True
 
     @property

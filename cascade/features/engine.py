@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from cascade.candidates import Candidates, Float32
 from cascade.features.base import BaseFeature, column_of
@@ -16,7 +15,10 @@ ENGINE_SCORE, ENGINE_RANK = "engine_score", "engine_rank"
 class EngineFeature(BaseFeature):
     """Read what the engine gave, which changes with the engine, its version and settings."""
 
-    keepable: ClassVar[bool] = False
+    @property
+    def keepable(self) -> bool:
+        """False: columns change from stage to stage."""
+        return False
 
     @property
     def portable(self) -> bool:
@@ -55,10 +57,13 @@ class Column(BaseFeature):
         portable: Whether every engine gives the same value.
     """
 
-    keepable: ClassVar[bool] = False
-
     column: str = ""
     portable: bool = False
+
+    @property
+    def keepable(self) -> bool:
+        """False: columns change from stage to stage."""
+        return False
 
     def values(self, candidates: Candidates) -> Float32:
         """Return float32[n]."""

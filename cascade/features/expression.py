@@ -40,7 +40,7 @@ class Expression(BaseFeature):
         return parse_formula(self.formula)
 
     @property
-    def keepable(self) -> bool:  # type: ignore[override]
+    def keepable(self) -> bool:
         """Whether every input is."""
         return all(is_keepable(feature) for feature in self.inputs)
 
@@ -64,7 +64,7 @@ class Expression(BaseFeature):
 
 
 def values_of(feature: Feature, candidates: Candidates) -> Float32:
-    """Return float32[n]: the column that was prepared for a feature of listing scope, or its values.
+    """Return float32[n]: the prepared column of a feature of listing scope, or its values.
 
     Raises:
         ValueError: If the feature gives anything but one number for each row.

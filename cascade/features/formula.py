@@ -15,11 +15,11 @@ A name is a feature. A result that is no finite number (1 / 0, sqrt(-1)) is miss
 from __future__ import annotations
 
 import ast
-import math
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import reduce
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 
@@ -29,7 +29,7 @@ from cascade.errors import nearest
 MAX_CHARACTERS = 1000
 MAX_DEPTH = 40
 
-Operation = Callable[..., Any]
+Operation: TypeAlias = Callable[..., Float64]
 
 
 def _where(condition: Float64, then: Float64, otherwise: Float64) -> Float64:
@@ -97,6 +97,18 @@ _OPERATORS: Mapping[type[ast.AST], Operation] = {
 _ACCEPTED = f"accepted: numbers, features, + - * / ( ), comparisons, {', '.join(FUNCTIONS)}"
 
 
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """Compute something from other nodes."""
+
+    compute: Operation
+    inputs: tuple[_Node, ...]
+
+
+_Node: TypeAlias = _Step | str | float
+"""A step, the name of a feature, or a number."""
+
+
 @dataclass(frozen=True)
 class Formula:
     """Hold a parsed formula.
@@ -108,16 +120,15 @@ class Formula:
 
     text: str
     names: tuple[str, ...]
-    _tree: ast.expr
+    _node: _Node
 
     def of(self, columns: Mapping[str, Float32]) -> Float32:
         """Return float32[n] of columns float32[n]; computed in float64."""
         wide = {name: columns[name].astype(np.float64) for name in self.names}
         with np.errstate(all="ignore"):
-            values = np.asarray(_value(self._tree, wide), dtype=np.float64).astype(np.float32)
-        values = np.where(np.isfinite(values), values, np.float32(np.nan))
-        n = next((len(column) for column in columns.values()), 0)
-        return values if values.ndim else np.full(n, values, dtype=np.float32)
+            values = _value(self._node, wide).astype(np.float32)
+        finite: Float32 = np.where(np.isfinite(values), values, np.float32(np.nan))
+        return finite
 
 
 def parse_formula(text: str) -> Formula:
@@ -127,76 +138,71 @@ def parse_formula(text: str) -> Formula:
         ValueError: With the position (1-based) of what is not accepted.
     """
     if len(text) > MAX_CHARACTERS:
-        raise ValueError(f"formula has {len(text)} characters; accepted are {MAX_CHARACTERS}")
-    if not text.isascii() or "\n" in text or "\0" in text:
-        raise ValueError("formula must be one line of ASCII; " + _ACCEPTED)
-    shift = len(text) - len(text.lstrip())
+        raise ValueError(f"formula: has {len(text)} characters; accepted are {MAX_CHARACTERS}")
+    if not text.isascii() or not text.isprintable():
+        raise ValueError(f"formula: is not one line of ASCII; {_ACCEPTED}")
     try:
         tree = ast.parse(text.strip(), mode="eval").body
     except SyntaxError as error:
-        position = shift + (error.offset or 1)
-        raise ValueError(f"formula, position {position}: {error.msg}; {_ACCEPTED}") from None
-    except (MemoryError, RecursionError, ValueError):
-        raise ValueError(f"formula is nested too deep; accepted are {MAX_DEPTH} levels") from None
+        place = f"formula, position {error.offset or 1}"
+        raise ValueError(f"{place}: {error.msg}; {_ACCEPTED}") from None
+    except (MemoryError, RecursionError):
+        raise ValueError(f"formula: nested deeper than {MAX_DEPTH} levels") from None
     names: dict[str, None] = {}
-    _check(tree, names, shift, 0)
+    node = _checked(tree, names, 0)
     if not names:
-        raise ValueError("formula names no feature; a constant says nothing")
-    return Formula(text, tuple(names), tree)
+        raise ValueError("formula: names no feature; a constant says nothing of a document")
+    return Formula(text.strip(), tuple(names), node)
 
 
-def _check(node: ast.expr, names: dict[str, None], shift: int, depth: int) -> None:
-    def refuse(message: str, at: ast.expr = node) -> ValueError:
-        return ValueError(f"formula, position {shift + at.col_offset + 1}: {message}")
-
+def _checked(tree: ast.expr, names: dict[str, None], depth: int) -> _Node:
     if depth > MAX_DEPTH:
-        raise refuse(f"nested deeper than {MAX_DEPTH} levels")
-    inner: list[ast.expr] = []
-    if isinstance(node, ast.Constant):
-        if type(node.value) not in (int, float) or not _finite(node.value):
-            raise refuse(f"{ast.unparse(node)[:40]} is no finite number; {_ACCEPTED}")
-    elif isinstance(node, ast.Name):
-        names[node.id] = None
-    elif isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
-        inner = [node.left, node.right]
-    elif isinstance(node, ast.UnaryOp) and type(node.op) in _OPERATORS:
-        inner = [node.operand]
-    elif isinstance(node, ast.Compare) and type(node.ops[0]) in _OPERATORS:
-        if len(node.ops) > 1:
-            raise refuse("a comparison has two sides; multiply two comparisons for both")
-        inner = [node.left, node.comparators[0]]
-    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-        inner = node.args
-        function = FUNCTIONS.get(node.func.id)
-        if function is None:
-            raise refuse(f"{node.func.id!r} is no function; {nearest(node.func.id, FUNCTIONS)}")
-        if node.keywords or not function.fewest <= len(inner) <= function.most:
-            raise refuse(f"{node.func.id} takes {function.takes}")
-    else:
-        raise refuse(f"{ast.unparse(node)[:40]!r} is not accepted; {_ACCEPTED}")
-    for part in inner:
-        _check(part, names, shift, depth + 1)
+        raise _refused(tree, f"nested deeper than {MAX_DEPTH} levels")
+    if isinstance(tree, ast.Name):
+        names[tree.id] = None
+        return tree.id
+    if isinstance(tree, ast.Constant):
+        return _number(tree)
+    operation, inner = _called(tree) if isinstance(tree, ast.Call) else _operation(tree)
+    return _Step(operation, tuple(_checked(part, names, depth + 1) for part in inner))
 
 
-def _finite(number: Any) -> bool:
-    try:
-        return math.isfinite(number)
-    except OverflowError:
-        return False
+def _number(tree: ast.Constant) -> float:
+    # Parsing bounds the digits, but an exponent or a long integer can still pass float64.
+    if type(tree.value) in (int, float) and abs(tree.value) <= sys.float_info.max:  # type: ignore[operator, arg-type]
+        return float(tree.value)  # type: ignore[arg-type]
+    raise _refused(tree, f"{ast.unparse(tree)[:40]} is no finite number; {_ACCEPTED}")
 
 
-def _value(node: ast.expr, columns: Mapping[str, Float64]) -> Any:
-    match node:
-        case ast.Constant(value=value):
-            return np.float64(float(value))  # type: ignore[arg-type]
-        case ast.Name(id=name):
-            return columns[name]
-        case ast.BinOp(left=left, op=op, right=right):
-            return _OPERATORS[type(op)](_value(left, columns), _value(right, columns))
-        case ast.UnaryOp(op=op, operand=operand):
-            return _OPERATORS[type(op)](_value(operand, columns))
-        case ast.Compare(left=left, ops=[op], comparators=[right]):
-            return _OPERATORS[type(op)](_value(left, columns), _value(right, columns))
-        case ast.Call(func=ast.Name(id=name), args=args):
-            return FUNCTIONS[name].compute(*(_value(arg, columns) for arg in args))
-    raise AssertionError(f"{ast.dump(node)} passed the check")
+def _operation(tree: ast.expr) -> tuple[Operation, list[ast.expr]]:
+    if isinstance(tree, ast.BinOp) and type(tree.op) in _OPERATORS:
+        return _OPERATORS[type(tree.op)], [tree.left, tree.right]
+    if isinstance(tree, ast.UnaryOp) and type(tree.op) in _OPERATORS:
+        return _OPERATORS[type(tree.op)], [tree.operand]
+    if isinstance(tree, ast.Compare) and len(tree.ops) > 1:
+        raise _refused(tree, "a comparison has two sides; multiply two comparisons for both")
+    if isinstance(tree, ast.Compare) and type(tree.ops[0]) in _OPERATORS:
+        return _OPERATORS[type(tree.ops[0])], [tree.left, tree.comparators[0]]
+    raise _refused(tree, f"{ast.unparse(tree)[:40]!r} is not accepted; {_ACCEPTED}")
+
+
+def _called(tree: ast.Call) -> tuple[Operation, list[ast.expr]]:
+    name = ast.unparse(tree.func)[:40]
+    function = FUNCTIONS.get(name)
+    if function is None:
+        raise _refused(tree, f"{name!r} is no function; {nearest(name, FUNCTIONS)}")
+    if tree.keywords or not function.fewest <= len(tree.args) <= function.most:
+        raise _refused(tree, f"{name} takes {function.takes}")
+    return function.compute, tree.args
+
+
+def _refused(tree: ast.expr, message: str) -> ValueError:
+    return ValueError(f"formula, position {tree.col_offset + 1}: {message}")
+
+
+def _value(node: _Node, columns: Mapping[str, Float64]) -> Float64:
+    if isinstance(node, str):
+        return columns[node]
+    if isinstance(node, _Step):
+        return node.compute(*(_value(part, columns) for part in node.inputs))
+    return np.asarray(node)

@@ -50,7 +50,8 @@ class QueryTerms:
     @property
     def width(self) -> int:
         """T, the number of distinct terms of the query that has most, at least 1."""
-        return int(self.terms.shape[1])
+        width: int = self.terms.shape[1]
+        return width
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,9 +265,9 @@ def _idf(statistics: TextStatistics, query: QueryTerms) -> Float64:
     frequency = np.zeros(query.terms.shape, dtype=np.int64)
     frequency[known] = statistics.document_frequency[query.terms[known]]
     idf = np.zeros(query.terms.shape)
-    for i, (row, count) in enumerate(zip(frequency.tolist(), query.counts.tolist(), strict=True)):
-        for j, df in enumerate(row[:count]):
-            idf[i, j] = math.log1p((statistics.documents - df + 0.5) / (df + 0.5))
+    for i, j in np.argwhere(query.terms != _NO_TERM).tolist():
+        df = int(frequency[i, j])
+        idf[i, j] = math.log1p((statistics.documents - df + 0.5) / (df + 0.5))
     return idf
 
 
@@ -290,7 +291,8 @@ def _pairs(hits: Hits, query: QueryTerms, listing: Int64) -> Float64:
     found = np.zeros((n, most), dtype=np.bool_)
     asked = pair >= 0
     found[rows[asked], pair[asked]] = True
-    return found.sum(axis=1).astype(np.float64)
+    counts: Float64 = found.sum(axis=1, dtype=np.float64)
+    return counts
 
 
 def _phrase(hits: Hits, query: QueryTerms, listing: Int64) -> Float64:

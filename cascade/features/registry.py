@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from dataclasses import is_dataclass
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from cascade.errors import nearest
 from cascade.protocols import Feature
@@ -69,7 +69,7 @@ def _imported(kind: str) -> type[Feature]:
     lacking = [name for name in wanted if not hasattr(found, name) and name not in annotated]
     if lacking:
         raise LookupError(f"{kind!r} lacks {', '.join(lacking)}; derive it from BaseFeature")
-    return found
+    return cast(type[Feature], found)
 
 
 def _path(cls: type) -> str:

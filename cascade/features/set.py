@@ -137,9 +137,7 @@ def chunks(candidates: Candidates, rows: int) -> Iterator[Candidates]:
         start = stop
 
 
-def difference(
-    left: Sequence[Mapping[str, Any]], right: Sequence[Mapping[str, Any]]
-) -> list[str]:
+def difference(left: Sequence[Mapping[str, Any]], right: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return one line for each feature that two lists of definitions do not share, by name.
 
     Args:

@@ -16,9 +16,9 @@ from cascade.shop.queries import Queries
 from cascade.shop.spec import ShopSpec, stream
 
 # Judged listings of a query: what the lexical index likes, what is truly best, and traps.
-LEXICAL_POOL = 28
-TRUTH_POOL = 20
-TRAP_POOL = 12
+LEXICAL_POOL = 26
+TRUTH_POOL = 30
+TRAP_POOL = 9
 DEEP_LEXICAL = 150
 JUDGE_NOISE = 0.25
 PROGRESS_QUERIES = 100
@@ -116,8 +116,8 @@ def grade(
         grades = 1 + (taste > -0.3) + (taste > 0.8)
     else:
         share = met / number
-        full = 1 + (taste > -1.0) + (taste > 0.1)
-        part = np.where(share >= 0.5, 0 + (taste > -0.3) + (taste > 1.3), 0 + (taste > 1.2))
+        full = 1 + (taste > -1.2) + (taste > -0.2)
+        part = np.where(share >= 0.5, 1 + (taste > 1.3), 0 + (taste > 0.8))
         grades = np.where(share == 1, full, part)
         if scope < 0:
             grades = np.where(share == 1, full, 0)

@@ -13,7 +13,7 @@ from cascade.shop.vocabulary import ATTRIBUTES, MATERIALS, TYPES
 # The attributes of a listing, in the order of the columns of every attribute matrix.
 ATTRIBUTE_KINDS = ("material", "colour", "style", "motif", "occasion", "recipient", "price")
 MATERIAL, COLOUR, STYLE, MOTIF, OCCASION, RECIPIENT, PRICE = range(len(ATTRIBUTE_KINDS))
-CANONICAL_SHARE = 0.55
+CANONICAL_SHARE = 0.65
 MAX_FORM_WORDS = 3
 
 
@@ -70,7 +70,7 @@ class Lexicon:
 
         Args:
             concepts: Any shape; -1 stands for none and gives -1.
-            luck: The same shape, uniform in [0, 1); below .55 gives the canonical form.
+            luck: The same shape, uniform in [0, 1); below .65 gives the canonical form.
         """
         safe = np.maximum(concepts, 0)
         others = self.form_count[safe] - 1

@@ -26,21 +26,21 @@ INTRO = (
 
 DETAIL = (
     "The {motif} detail is added last, so no two pieces look quite the same.",
-    "The shade is {colour}, and small differences are part of the process.",
+    "The shade of this {type} is {colour}, and small differences are part of the process.",
     "Made from {material} that ages well with use.",
     "A {motif} pattern on {colour} stands out without shouting.",
-    "Its {style} look suits old houses and new ones alike.",
+    "The {style} look of the {type} suits old houses and new ones alike.",
     "You will notice the {material} first and the {motif} touch later.",
-    "The surface is {colour} and feels smooth in the hand.",
+    "The {type} is {colour} all over and feels smooth in the hand.",
     "We keep the {motif} theme small, the way our grandparents did.",
 )
 
 GIFT = (
     "It makes a thoughtful {occasion} present for your {recipient}.",
-    "Comes in a small box, ready to hand to your {recipient}.",
-    "A good idea for {occasion} tables, or for no reason at all.",
+    "The {type} comes in a small box, ready to hand to your {recipient}.",
+    "A {type} is a good idea for {occasion} tables, or for no reason at all.",
     "Many people order it for a {recipient} who already has everything.",
-    "Ask us to add a card if it is a {occasion} surprise.",
+    "Ask us to add a card if the {type} is a {occasion} surprise.",
     "Your {recipient} will find a new place for it every week.",
 )
 

@@ -68,7 +68,7 @@ def make_sellers(spec: ShopSpec, lex: Lexicon) -> Sellers:
         brand=np.where(branded, np.arange(n), -1).astype(np.int32),
         age_days=np.minimum(age, 5000).astype(np.int32),
         quality=quality.astype(np.float32),
-        stuffing=(1.0 / (1.0 + np.exp(1.7 + 1.3 * quality))).astype(np.float32),
+        stuffing=(1.0 / (1.0 + np.exp(1.9 + 1.3 * quality))).astype(np.float32),
         dialect=rng.random(n).astype(np.float32),
         types=_specialities(rng, n, lex),
         weight=np.cumsum(size) / size.sum(),

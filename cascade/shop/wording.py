@@ -32,8 +32,8 @@ from cascade.shop.sellers import Sellers
 
 TYPE = len(ATTRIBUTE_KINDS)
 # Chance that a title, or a tag, says an attribute that the listing has.
-TITLE_SAYS = (0.6, 0.35, 0.5, 0.65, 0.3, 0.35, 0.15)
-TAGS_SAY = (0.45, 0.3, 0.5, 0.5, 0.45, 0.45, 0.25)
+TITLE_SAYS = (0.65, 0.45, 0.6, 0.75, 0.35, 0.4, 0.15)
+TAGS_SAY = (0.5, 0.4, 0.55, 0.55, 0.5, 0.5, 0.3)
 DEPARTMENT_TAG = 0.3
 OTHER_FORM_TAG = 0.35
 DIALECT_SHARE = 0.7

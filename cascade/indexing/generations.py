@@ -1,0 +1,141 @@
+"""Generations in a folder: `<store>/<index>-000001/`, and a pointer to the live one."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cascade.errors import ChecksumError, NotFoundError
+
+MANIFEST = "generation.json"
+
+
+@dataclass(frozen=True)
+class Generation:
+    """Name one build: an engine index, a catalogue and a manifest."""
+
+    name: str
+    path: Path
+    manifest: Mapping[str, Any]
+
+    @property
+    def catalogue(self) -> Path:
+        """The folder of the catalogue."""
+        return self.path / "catalogue"
+
+    @property
+    def engine(self) -> Path:
+        """The folder of the embedded engine's index."""
+        return self.path / "engine"
+
+
+class Store:
+    """Keep the generations of one index.
+
+    Args:
+        root: The folder.
+        index: The index's name.
+    """
+
+    def __init__(self, root: Path, index: str) -> None:
+        self.root = root
+        self.index = index
+        self._pattern = re.compile(re.escape(index) + r"-(\d{6})\Z")
+
+    def names(self) -> list[str]:
+        """Return the whole generations, the oldest first."""
+        if not self.root.is_dir():
+            return []
+        return sorted(
+            p.name
+            for p in self.root.iterdir()
+            if self._pattern.match(p.name) and (p / MANIFEST).is_file()
+        )
+
+    def live_name(self) -> str | None:
+        """Return the name of the live generation, if there is one."""
+        try:
+            content = json.loads((self.root / f"{self.index}.live.json").read_text())
+            return str(content["generation"])
+        except FileNotFoundError:
+            return None
+        except (ValueError, KeyError, TypeError) as error:
+            raise ChecksumError(f"{self.root / self.index}.live.json is damaged: {error}") from None
+
+    def live(self) -> Generation:
+        """Return the live generation.
+
+        Raises:
+            NotFoundError: If none was built.
+            ChecksumError: If its folder is not whole.
+        """
+        name = self.live_name()
+        if name is None:
+            raise NotFoundError(
+                f"there is no index {self.index!r} in {self.root}; "
+                "`cascade index build --input FILE` makes one"
+            )
+        return self.get(name)
+
+    def get(self, name: str) -> Generation:
+        """Return a generation by name.
+
+        Raises:
+            ChecksumError: If its folder is not whole.
+        """
+        path = self.root / name
+        try:
+            manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise ChecksumError(
+                f"{path} is missing or half-written; build the index again"
+            ) from None
+        except ValueError as error:
+            raise ChecksumError(f"{path / MANIFEST} is damaged: {error}") from None
+        return Generation(name, path, manifest)
+
+    def stage(self) -> tuple[str, Path]:
+        """Return the name of the next generation and a new temporary folder for it."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        taken = [p.name.removeprefix(".building-") for p in self.root.iterdir()]
+        numbers = [int(m.group(1)) for m in map(self._pattern.match, taken) if m]
+        name = f"{self.index}-{max(numbers, default=0) + 1:06d}"
+        path = self.root / f".building-{name}"
+        path.mkdir()
+        return name, path
+
+    def publish(self, name: str, staged: Path, manifest: Mapping[str, Any]) -> Generation:
+        """Put a finished folder in its place, whole."""
+        content = {"generation": name, "created": time.time(), **manifest}
+        _write(staged / MANIFEST, content)
+        staged.rename(self.root / name)
+        return self.get(name)
+
+    def make_live(self, name: str) -> None:
+        """Let a generation be the one that new readers open."""
+        path = self.root / f"{self.index}.live.json"
+        staged = path.with_name(f".{path.name}.{os.getpid()}")
+        _write(staged, {"generation": name})
+        staged.replace(path)
+
+    def prune(self, keep: int) -> list[str]:
+        """Remove all but the newest `keep` generations and the live one; return their names."""
+        live = self.live_name()
+        old = [name for name in self.names()[:-keep] if name != live]
+        for name in old:
+            shutil.rmtree(self.root / name, ignore_errors=True)
+        return old
+
+
+def _write(path: Path, content: Mapping[str, Any]) -> None:
+    with path.open("w", encoding="utf-8") as stream:
+        json.dump(content, stream, indent=1)
+        stream.flush()
+        os.fsync(stream.fileno())

@@ -1,0 +1,236 @@
+"""Training data: the feature matrix of judged and sampled rows, listing by listing."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cascade.candidates import Candidates, Float32, Int64, Query
+from cascade.errors import JudgmentsError
+from cascade.judgments import Judgments
+from cascade.protocols import Asked, Engine, FeatureSet
+
+BATCH_QUERIES = 32
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Hold n rows of q listings with their grades.
+
+    Attributes:
+        names: The f features.
+        matrix: float32[n, f], NaN where missing.
+        grades: float32[n].
+        offsets: int64[q + 1]; listing i is the rows `offsets[i]` to `offsets[i + 1] - 1`.
+        query_ids: The q queries.
+        counts: How the rows came about: judged, sampled, unretrieved.
+    """
+
+    names: tuple[str, ...]
+    matrix: Float32
+    grades: Float32
+    offsets: Int64
+    query_ids: tuple[str, ...]
+    counts: Mapping[str, int]
+
+    def __len__(self) -> int:
+        return len(self.grades)
+
+    def select(self, chosen: NDArray[np.bool_]) -> Dataset:
+        """Return the listings that a mask bool[q] selects."""
+        lengths = np.diff(self.offsets)
+        rows = np.repeat(chosen, lengths)
+        return replace(
+            self,
+            matrix=self.matrix[rows],
+            grades=self.grades[rows],
+            offsets=np.concatenate([[0], np.cumsum(lengths[chosen])]).astype(np.int64),
+            query_ids=tuple(q for q, c in zip(self.query_ids, chosen, strict=True) if c),
+        )
+
+    def columns(self, names: Sequence[str]) -> Dataset:
+        """Return the dataset with these features alone, in this order."""
+        at = [self.names.index(name) for name in names]
+        return replace(self, names=tuple(names), matrix=np.ascontiguousarray(self.matrix[:, at]))
+
+    def informative(self) -> Dataset:
+        """Return the listings that have more than one grade: the others teach no order."""
+        starts = self.offsets[:-1]
+        filled = np.diff(self.offsets) > 0
+        chosen = np.zeros(len(self.query_ids), dtype=bool)
+        if filled.any():
+            low = np.minimum.reduceat(self.grades, starts[filled])
+            high = np.maximum.reduceat(self.grades, starts[filled])
+            chosen[filled] = high > low
+        return self.select(chosen)
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Say which retrieved rows training sees.
+
+    Attributes:
+        size: How many candidates are retrieved for a query, as in serving.
+        negatives: How many unjudged rows of a listing are added as grade 0.
+        minimum_match: As in serving.
+        seed: Of the sample.
+    """
+
+    size: int = 1_000
+    negatives: int = 40
+    minimum_match: float = 0.0
+    seed: int = 0
+
+
+def retrieved_dataset(
+    engine: Engine,
+    features: FeatureSet,
+    judgments: Judgments,
+    sampling: Sampling,
+    progress: Progress | None = None,
+) -> Dataset:
+    """Retrieve every judged query as serving does, and return judged and sampled rows.
+
+    Features of listing scope are computed on the whole retrieved listing before rows are
+    sampled, so that a row has the same features as in serving. Judged documents that retrieval
+    does not bring are counted and left out: no ranker will ever see them.
+    """
+    query_ids = judgments.query_ids
+    rng = np.random.default_rng(sampling.seed)
+    parts: list[tuple[Float32, Float32, Int64]] = []
+    judged = sampled = 0
+    asked = Asked(minimum_match=sampling.minimum_match)
+    for start in range(0, len(query_ids), BATCH_QUERIES):
+        batch = query_ids[start : start + BATCH_QUERIES]
+        queries = [Query(q, judgments.texts[q]) for q in batch]
+        found = features.prepared(engine.retrieve(queries, sampling.size, asked).candidates)
+        grades = grades_of(found, judgments)
+        chosen = _chosen(found, np.isfinite(grades), sampling.negatives, rng)
+        known = int(np.count_nonzero(np.isfinite(grades)))
+        judged, sampled = judged + known, sampled + int(chosen.sum()) - known
+        taken = found.take(chosen)
+        parts.append((features.matrix(taken), np.nan_to_num(grades[chosen]), taken.lengths))
+        if progress is not None:
+            progress(min(start + BATCH_QUERIES, len(query_ids)), len(query_ids))
+    lengths = np.concatenate([p[2] for p in parts])
+    return Dataset(
+        names=features.names,
+        matrix=np.concatenate([p[0] for p in parts]),
+        grades=np.concatenate([p[1] for p in parts]).astype(np.float32),
+        offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        query_ids=query_ids,
+        counts={"judged": judged, "sampled": sampled, "unretrieved": len(judgments) - judged},
+    )
+
+
+def grades_of(candidates: Candidates, judgments: Judgments) -> Float32:
+    """Return the grade of each row, float32[n], NaN where it is not judged."""
+    grades = np.full(len(candidates), np.nan, dtype=np.float32)
+    documents = candidates.documents
+    for i, query in enumerate(candidates.queries):
+        part = slice(int(candidates.offsets[i]), int(candidates.offsets[i + 1]))
+        given = judgments.grades.get(query.id, {})
+        rows = documents.rows(list(given))
+        values = np.fromiter(given.values(), dtype=np.float32, count=len(given))
+        order = np.argsort(rows, kind="stable")
+        rows, values = rows[order], values[order]
+        listed = candidates.rows[part]
+        at = np.searchsorted(rows, listed)
+        at[at == len(rows)] = 0
+        if len(rows):
+            known = (rows[at] == listed) & (listed >= 0)
+            grades[part][known] = values[at[known]]
+    return grades
+
+
+def _chosen(
+    candidates: Candidates, judged: NDArray[np.bool_], negatives: int, rng: np.random.Generator
+) -> NDArray[np.bool_]:
+    """Return judged rows and, of each listing, up to `negatives` others drawn at random."""
+    draw = rng.random(len(candidates))
+    draw[judged] = np.inf
+    order = np.lexsort((draw, candidates.listing))
+    ranks = np.empty(len(candidates), dtype=np.int64)
+    ranks[order] = candidates.ranks
+    return judged | (ranks <= negatives)
+
+
+def svmlight_dataset(path: Path) -> Dataset:
+    """Read rows in SVMlight form; an absent feature is 0, as the form says.
+
+    Groups come from `qid:N` or, without it, from the sizes in a file beside it: `rank.train.gz`
+    has `rank.train.query`.
+
+    Raises:
+        JudgmentsError: Naming the line that is not of the form.
+    """
+    grades: list[float] = []
+    groups: list[str] = []
+    rows: list[NDArray[np.int64]] = []
+    values: list[NDArray[np.float32]] = []
+    with _opened(path) as stream:
+        for number, line in enumerate(stream, 1):
+            content = line.split("#", 1)[0].split()
+            if not content:
+                continue
+            try:
+                grades.append(float(content[0]))
+                cells = [cell.split(":", 1) for cell in content[1:]]
+                if cells and cells[0][0] == "qid":
+                    groups.append(cells.pop(0)[1])
+                rows.append(np.array([int(k) for k, _ in cells], dtype=np.int64))
+                values.append(np.array([float(v) for _, v in cells], dtype=np.float32))
+                if rows[-1].size and rows[-1].min() < 0:
+                    raise ValueError("a feature's number is below 0")
+            except ValueError as error:
+                message = f"{path}, line {number}: not 'grade [qid:N] feature:value ...': {error}"
+                raise JudgmentsError(message) from None
+    if not grades:
+        raise JudgmentsError(f"{path} has no rows")
+    lengths = _group_lengths(path, groups, len(grades))
+    width = 1 + max((int(r.max()) for r in rows if r.size), default=0)
+    matrix = np.zeros((len(grades), width), dtype=np.float32)
+    owners = np.repeat(np.arange(len(rows)), [len(r) for r in rows])
+    matrix[owners, np.concatenate(rows)] = np.concatenate(values)
+    return Dataset(
+        names=tuple(f"f{i}" for i in range(width)),
+        matrix=matrix,
+        grades=np.array(grades, dtype=np.float32),
+        offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        query_ids=tuple(f"{path.name}:{i}" for i in range(len(lengths))),
+        counts={"judged": len(grades), "sampled": 0, "unretrieved": 0},
+    )
+
+
+def _group_lengths(path: Path, groups: list[str], rows: int) -> NDArray[np.int64]:
+    if groups:
+        if len(groups) != rows:
+            raise JudgmentsError(f"{path}: {len(groups)} of {rows} lines have a qid")
+        changes = [i for i in range(1, rows) if groups[i] != groups[i - 1]]
+        return np.diff(np.array([0, *changes, rows], dtype=np.int64))
+    sizes = path.with_name(path.name.removesuffix(".gz") + ".query")
+    try:
+        lengths = np.array([int(x) for x in sizes.read_text().split()], dtype=np.int64)
+    except OSError:
+        raise JudgmentsError(
+            f"{path} has no qid, and there is no {sizes.name} beside it with the group sizes"
+        ) from None
+    except ValueError as error:
+        raise JudgmentsError(f"{sizes}: accepted is one group size a line: {error}") from None
+    if lengths.sum() != rows or (lengths < 0).any():
+        raise JudgmentsError(f"{sizes} adds up to {lengths.sum()} rows; {path} has {rows}")
+    return lengths
+
+
+def _opened(path: Path) -> IO[str]:
+    try:
+        return gzip.open(path, "rt") if path.suffix == ".gz" else path.open()
+    except OSError as error:
+        raise JudgmentsError(f"cannot open {path}: {error.strerror}") from None

@@ -1,0 +1,230 @@
+"""Fitting rankers: pairwise logistic regression and boosted trees, each exported to ONNX."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from cascade.candidates import Float32, Float64, Int64
+from cascade.errors import InputError, OptionalDependencyError
+from cascade.training.dataset import Dataset
+from cascade.training.linear_onnx import LinearModel, linear_to_onnx
+from cascade.training.trees_onnx import trees_to_onnx
+
+CLIP_DEVIATIONS = 5.0
+PAIRS_PER_ROW = 8
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Hold a fitted model.
+
+    Attributes:
+        onnx: The exported graph.
+        native: float32[n], the training code's own scores of the parity rows.
+        summary: What the fit says of itself: iterations, losses, importances.
+    """
+
+    onnx: bytes
+    native: Float32
+    summary: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class LinearOptions:
+    """Say how a linear ranker is fitted."""
+
+    l2: float = 1e-3
+    iterations: int = 200
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class TreeOptions:
+    """Say how boosted trees are fitted; names are those of the settings."""
+
+    rounds: int = 300
+    depth: int = 6
+    learning_rate: float = 0.1
+    min_child_weight: float = 1.0
+    row_share: float = 1.0
+    column_share: float = 0.8
+    l2: float = 1.0
+    early_stopping: int = 30
+    gain: Literal["linear", "exponential"] = "linear"
+    seed: int = 0
+    threads: int = 0
+
+
+def fit_linear(train: Dataset, options: LinearOptions, probe: Float32) -> Fit:
+    """Fit weights by pairwise logistic loss on standardised features (RankNet's loss, linear).
+
+    Burges et al., "Learning to Rank using Gradient Descent", ICML 2005. Pairs are drawn within
+    listings and weighed by the difference of their grades.
+
+    Args:
+        train: The rows.
+        options: How.
+        probe: float32[m, f], the rows that `Fit.native` scores.
+    """
+    try:
+        from scipy.optimize import minimize
+    except ImportError:
+        raise OptionalDependencyError("scipy", "train") from None
+    dataset = _teaching(train)
+    fill, mean, scale = _standardisation(dataset.matrix)
+    rows = _standardised(dataset.matrix, fill, mean, scale)
+    better, worse, weight = _pairs(dataset, options.seed)
+    total = weight.sum()
+
+    def loss(weights: Float64) -> tuple[float, Float64]:
+        scores = rows @ weights
+        margin = scores[better] - scores[worse]
+        value = float(weight @ np.logaddexp(0.0, -margin)) / total
+        pull = -weight / (1.0 + np.exp(np.clip(margin, -500, 500))) / total
+        per_row = np.bincount(better, pull, len(rows)) - np.bincount(worse, pull, len(rows))
+        gradient = per_row @ rows + 2 * options.l2 * weights
+        return value + options.l2 * float(weights @ weights), gradient
+
+    found = minimize(
+        loss,
+        np.zeros(rows.shape[1]),
+        jac=True,
+        method="L-BFGS-B",
+        options={"maxiter": options.iterations},
+    )
+    weights = found.x.astype(np.float32)
+    model = LinearModel(
+        weights=weights,
+        bias=0.0,
+        mean=mean.astype(np.float32),
+        scale=scale.astype(np.float32),
+        fill=fill.astype(np.float32),
+        limit=CLIP_DEVIATIONS,
+    )
+    native = (_standardised(probe, fill, mean, scale) @ found.x).astype(np.float32)
+    summary = {
+        "loss": float(found.fun),
+        "iterations": int(found.nit),
+        "pairs": len(better),
+        "weights": _largest(train.names, weights),
+    }
+    return Fit(linear_to_onnx(model), native, summary)
+
+
+def fit_trees(train: Dataset, validation: Dataset, options: TreeOptions, probe: Float32) -> Fit:
+    """Fit boosted trees by `rank:ndcg`, stopped early on the validation listings.
+
+    Args:
+        train: The rows.
+        validation: Listings that training does not see; without any, no early stopping.
+        options: How.
+        probe: float32[m, f], the rows that `Fit.native` scores.
+    """
+    try:
+        import xgboost
+    except ImportError:
+        raise OptionalDependencyError("xgboost", "train") from None
+    parameters = {
+        "objective": "rank:ndcg",
+        "eval_metric": "ndcg@10",
+        "ndcg_exp_gain": options.gain == "exponential",
+        "lambdarank_pair_method": "topk",
+        "lambdarank_num_pair_per_sample": 16,
+        "tree_method": "hist",
+        "max_depth": options.depth,
+        "eta": options.learning_rate,
+        "min_child_weight": options.min_child_weight,
+        "subsample": options.row_share,
+        "colsample_bytree": options.column_share,
+        "lambda": options.l2,
+        "seed": options.seed,
+        "nthread": options.threads,
+    }
+    fitted = _teaching(train)
+    held = validation.informative()
+    matrix = _group_matrix(xgboost, fitted)
+    watched = [(_group_matrix(xgboost, held), "validation")] if len(held) else []
+    history: dict[str, dict[str, list[float]]] = {}
+    booster = xgboost.train(
+        parameters,
+        matrix,
+        options.rounds,
+        evals=watched,
+        early_stopping_rounds=options.early_stopping if watched else None,
+        evals_result=history,
+        verbose_eval=False,
+    )
+    best = int(booster.best_iteration) if watched else None
+    kept = booster[: best + 1] if best is not None else booster
+    raw = bytes(booster.save_raw("json"))
+    native = kept.inplace_predict(probe, missing=np.nan, predict_type="margin")
+    gains = booster.get_score(importance_type="total_gain")
+    importance = np.array([gains.get(f"f{i}", 0.0) for i in range(len(train.names))])
+    summary: dict[str, Any] = {
+        "trees": best + 1 if best is not None else booster.num_boosted_rounds(),
+        "gain": _largest(train.names, (importance / max(importance.sum(), 1e-9))),
+    }
+    if watched and best is not None:
+        summary["validation_ndcg@10"] = float(history["validation"]["ndcg@10"][best])
+    return Fit(trees_to_onnx(raw, best_iteration=best), native.astype(np.float32), summary)
+
+
+def _teaching(train: Dataset) -> Dataset:
+    dataset = train.informative()
+    if not len(dataset):
+        raise InputError(
+            "no query has rows of more than one grade among what was retrieved: nothing can be "
+            "learned. Check that the judgments' document ids are those of the index"
+        )
+    return dataset
+
+
+def _group_matrix(xgboost: Any, dataset: Dataset) -> Any:
+    matrix = xgboost.DMatrix(dataset.matrix, label=dataset.grades, missing=np.nan)
+    matrix.set_group(np.diff(dataset.offsets))
+    return matrix
+
+
+def _standardisation(matrix: Float32) -> tuple[Float64, Float64, Float64]:
+    """Return the fill, mean and scale of each feature; a constant one has scale 1."""
+    finite = np.where(np.isfinite(matrix), matrix, np.nan).astype(np.float64)
+    known = np.isfinite(finite).any(axis=0)
+    fill = np.zeros(matrix.shape[1])
+    fill[known] = np.nanmedian(finite[:, known], axis=0)
+    filled = np.where(np.isnan(finite), fill, finite)
+    mean = filled.mean(axis=0)
+    scale = filled.std(axis=0)
+    scale[scale < 1e-6 * np.maximum(1.0, np.abs(mean))] = 1.0
+    return fill, mean, scale
+
+
+def _standardised(matrix: Float32, fill: Float64, mean: Float64, scale: Float64) -> Float64:
+    filled = np.where(np.isnan(matrix), fill.astype(np.float32), matrix).astype(np.float64)
+    standard = (filled - mean.astype(np.float32)) / scale.astype(np.float32)
+    return np.clip(standard, -CLIP_DEVIATIONS, CLIP_DEVIATIONS)
+
+
+def _pairs(dataset: Dataset, seed: int) -> tuple[Int64, Int64, Float64]:
+    """Draw pairs of rows of one listing with different grades, the better one first."""
+    rng = np.random.default_rng(seed)
+    lengths = np.diff(dataset.offsets)
+    owners = np.repeat(np.arange(len(lengths)), lengths)
+    first = np.repeat(np.arange(len(dataset)), PAIRS_PER_ROW)
+    span = lengths[owners[first]]
+    second = dataset.offsets[owners[first]] + (rng.random(len(first)) * span).astype(np.int64)
+    gap = dataset.grades[first] - dataset.grades[second]
+    better = np.where(gap > 0, first, second)[gap != 0]
+    worse = np.where(gap > 0, second, first)[gap != 0]
+    # Every listing counts alike, however many rows of it were judged.
+    pairs = np.bincount(owners[better], minlength=len(lengths))
+    weight = np.abs(gap[gap != 0]).astype(np.float64) / pairs[owners[better]]
+    return better, worse, weight
+
+
+def _largest(names: tuple[str, ...], values: Float32 | Float64, most: int = 15) -> dict[str, float]:
+    order = np.argsort(-np.abs(values), kind="stable")[:most]
+    return {names[i]: round(float(values[i]), 5) for i in order}

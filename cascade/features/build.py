@@ -134,8 +134,7 @@ class _Reading:
 
     def _value(self, where: str, spec: Field[Any], hint: object, value: object) -> object:
         if hint == tuple[str, ...]:
-            many = isinstance(value, list | tuple) and all(isinstance(v, str) for v in value)
-            if not many:
+            if not isinstance(value, list | tuple) or not all(isinstance(v, str) for v in value):
                 self.problems.append(f"{where}: is {value!r}; accepted is a list of strings")
                 return ()
             value = tuple(value)
@@ -144,7 +143,7 @@ class _Reading:
             if not isinstance(value, types) or (isinstance(value, bool) and hint is not bool):
                 self.problems.append(f"{where}: is {value!r}; accepted is {accepted}")
                 return value
-            value = float(value) if hint is float else value
+            value = float(value) if isinstance(value, int) and hint is float else value
         kinds = spec.metadata.get("kinds")
         if kinds:
             for name in value if isinstance(value, tuple) else [str(value)]:

@@ -169,7 +169,7 @@ def _checked(tree: ast.expr, names: dict[str, None], depth: int) -> _Node:
 
 def _number(tree: ast.Constant) -> float:
     # Parsing bounds the digits, but an exponent or a long integer can still pass float64.
-    if type(tree.value) in (int, float) and abs(tree.value) <= sys.float_info.max:  # type: ignore[operator, arg-type]
+    if type(tree.value) in (int, float) and abs(tree.value) <= sys.float_info.max:  # type: ignore[arg-type]
         return float(tree.value)  # type: ignore[arg-type]
     raise _refused(tree, f"{ast.unparse(tree)[:40]} is no finite number; {_ACCEPTED}")
 

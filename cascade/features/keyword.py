@@ -57,7 +57,7 @@ class KeywordInQuery(KeywordFeature):
 
     def measured(self, array: Float64) -> Float64:
         """Return float64[n], 0 or 1."""
-        return (array[:, _SHARE] == 1).astype(np.float64)
+        return np.where(array[:, _SHARE] == 1, 1.0, 0.0)
 
 
 @feature_kind("keyword_coverage")
@@ -67,7 +67,8 @@ class KeywordCoverage(KeywordFeature):
 
     def measured(self, array: Float64) -> Float64:
         """Return float64[n] from 0 to 1."""
-        return array[:, _COVERED] / np.maximum(array[:, _TERMS], 1)
+        covered: Float64 = array[:, _COVERED] / np.maximum(array[:, _TERMS], 1)
+        return covered
 
 
 def _matches(candidates: Candidates, field: str) -> Float64:

@@ -50,8 +50,7 @@ class QueryTerms:
     @property
     def width(self) -> int:
         """T, the number of distinct terms of the query that has most, at least 1."""
-        width: int = self.terms.shape[1]
-        return width
+        return int(self.terms.shape[1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +136,7 @@ class Matches:
     @property
     def width(self) -> int:
         """T, the number of distinct terms of the query that has most."""
-        return (self.array.shape[1] - _FIXED) // 2
+        return int(self.array.shape[1] - _FIXED) // 2
 
     def total(self, per_term: NDArray[Any]) -> Float64:
         """Return the sum over the terms, [n], the same bits whatever T a batch has.

@@ -94,7 +94,8 @@ class QueryIdfMin(QueryFeature):
     def measured(self, matches: Matches) -> Float64:
         """Return float64[n]."""
         own = np.arange(matches.width) < matches.terms[:, None]
-        return np.where(own, matches.idf, np.inf).min(axis=1)
+        lowest: Float64 = np.where(own, matches.idf, np.inf).min(axis=1)
+        return lowest
 
 
 @feature_kind("query_characters")

@@ -212,7 +212,7 @@ class WholeMatch(FieldFeature):
 
     def measured(self, matches: Matches) -> Float64:
         """Return float64[n], 0 or 1."""
-        return matches.phrase * (matches.length == matches.tokens)
+        return np.where(matches.length == matches.tokens, matches.phrase, 0.0)
 
 
 @feature_kind("query_density")
@@ -261,4 +261,5 @@ def _bm25(matches: Matches, average: float, k1: float, b: float) -> Float64:
 
 def _share(part: Float64, whole: Float64, otherwise: float = np.nan) -> Float64:
     """Return part / whole, and `otherwise` where the whole is 0."""
-    return np.divide(part, whole, out=np.full(len(whole), otherwise), where=whole > 0)
+    share: Float64 = np.divide(part, whole, out=np.full(len(whole), otherwise), where=whole > 0)
+    return share

@@ -139,7 +139,7 @@ class Cascade:
         listing = given_candidates(query, ids, given, self.documents)
         kept = matches(self._filtered(query).filters, listing)
         candidates = listing.take(kept) if not kept.all() else listing
-        ranked, business, traces = self._reordered(candidates, deadline, None)
+        ranked, business, traces = self.reorder(candidates, deadline, None)
         trace = Trace(
             retrieved=len(candidates),
             unknown=int(np.count_nonzero(candidates.rows < 0)),
@@ -180,7 +180,7 @@ class Cascade:
         else:
             wanted = self._admitted(filtered, listing)
             admitted = tuple(wanted.ids()) if wanted is not None else ()
-            ranked, business, traces = self._reordered(listing, deadline, seen, wanted)
+            ranked, business, traces = self.reorder(listing, deadline, seen, wanted)
         if admitted:
             total = retrieval.totals[0]
             totals = (Total(total.value + len(admitted), total.relation),)
@@ -300,13 +300,22 @@ class Cascade:
         found = self.engine.retrieve([query], len(missing), asked).candidates
         return found if len(found) else None
 
-    def _reordered(
+    def reorder(
         self,
         listing: Candidates,
-        deadline: Deadline,
-        seen: list[Snapshot] | None,
+        deadline: Deadline = NEVER,
+        seen: list[Snapshot] | None = None,
         admitted: Candidates | None = None,
     ) -> tuple[Candidates, BusinessTrace | None, tuple[StageTrace, ...]]:
+        """Return one retrieved listing through all stages and the business layer.
+
+        Args:
+            listing: The candidates in retrieval's order.
+            deadline: When the request must be over.
+            seen: Receives the list as it stood after each step.
+            admitted: Pinned documents that retrieval did not bring; they join before the rules.
+        """
+
         def note(step: str, candidates: Candidates, trace: StageTrace | None) -> None:
             if seen is not None:
                 seen.append(Snapshot(step, candidates, trace))

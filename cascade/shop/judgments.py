@@ -15,12 +15,17 @@ from cascade.shop.postings import Postings
 from cascade.shop.queries import Queries
 from cascade.shop.spec import ShopSpec, stream
 
-# Judged listings of a query: what the lexical index likes, what is truly best, and traps.
-LEXICAL_POOL = 26
-TRUTH_POOL = 30
-TRAP_POOL = 9
+# Judged listings of a query: what the lexical index likes without and with the synonyms, what
+# is truly best, and traps.
+
+LEXICAL_POOL = 18
+EXPANDED_POOL = 8
+POPULAR_POOL = 16
+TRUTH_POOL = 20
+TRAP_POOL = 6
 DEEP_LEXICAL = 150
 JUDGE_NOISE = 0.25
+POPULARITY = 0.15
 PROGRESS_QUERIES = 100
 # The engine matches a brand field too; worth about one rare word in a title.
 BRAND_WEIGHT = 12.0
@@ -117,7 +122,7 @@ def grade(
     else:
         share = met / number
         full = 1 + (taste > -1.2) + (taste > -0.2)
-        part = np.where(share >= 0.5, 1 + (taste > 1.3), 0 + (taste > 0.8))
+        part = np.where(share >= 0.5, 1 + (taste > 1.0), 0 + (taste > 0.0))
         grades = np.where(share == 1, full, part)
         if scope < 0:
             grades = np.where(share == 1, full, 0)
@@ -149,7 +154,12 @@ def judge(
         lexical = postings.score(queries.words[query])
         if queries.brand[query] >= 0:
             lexical[listings.brand == queries.brand[query]] += BRAND_WEIGHT
+        wide = postings.score(queries.expanded[query])
+        deep = _best(wide, DEEP_LEXICAL)
+        popular = wide[deep] / max(wide.max(), 1e-6) + POPULARITY * listings.quality[deep]
+        expanded = np.concatenate([deep[:EXPANDED_POOL], deep[_best(popular, POPULAR_POOL)]])
         pool = _pool(rng, query, lexical, shelves, (queries, listings, lex))
+        pool = np.union1d(pool, expanded.astype(np.int32))
         pool = pool[np.argsort(-lexical[pool], kind="stable")]
         taste = listings.quality[pool] + JUDGE_NOISE * rng.standard_normal(len(pool))
         rows.append(pool)

@@ -45,6 +45,7 @@ class Queries:
         attributes: `int16[q, 7]`, wanted concepts, -1 where indifferent.
         brand: `int32[q]`, row of the wanted seller's brand, -1 for any.
         words: Per query, the indices of the lexicon's words that it says rightly.
+        expanded: Per query, the words of all synonyms of what it says.
         frequency: `int64[q]`, searches in a month.
         segment: `int8[q]`, index into `SEGMENTS`.
     """
@@ -56,6 +57,7 @@ class Queries:
     attributes: NDArray[np.int16]
     brand: NDArray[np.int32]
     words: tuple[NDArray[np.int16], ...]
+    expanded: tuple[NDArray[np.int16], ...]
     frequency: NDArray[np.int64]
     segment: NDArray[np.int8]
 
@@ -143,7 +145,7 @@ def _wanted(
     only_gifts = np.isin(np.arange(available.shape[1]), (OCCASION, RECIPIENT))
     key = np.where((kind == GIFT)[:, None] & ~only_gifts, -np.inf, key)
     order = np.argsort(np.argsort(-key, axis=1, kind="stable"), axis=1, kind="stable")
-    number = WANTED_ATTRIBUTES[kind] - ((kind == GIFT) & (rng.random(len(kind)) < 0.4))
+    number = WANTED_ATTRIBUTES[kind]
     keep = (order < number[:, None]) & np.isfinite(key)
     return np.where(keep, available, -1).astype(np.int16)
 
@@ -250,6 +252,14 @@ def _ranked(rng: Generator, draft: _Draft, lex: Lexicon) -> Queries:
         attributes=draft.attributes,
         brand=draft.brand,
         words=spoken,
+        expanded=tuple(_expanded(row, lex) for row in draft.forms),
         frequency=frequency.astype(np.int64),
         segment=segment.astype(np.int8),
     )
+
+
+def _expanded(forms: NDArray[np.int16], lex: Lexicon) -> NDArray[np.int16]:
+    """Return the words of every form of the concepts that a query's forms say."""
+    said = np.isin(lex.form_concept, lex.form_concept[forms[forms >= 0]])
+    words = lex.form_words[said]
+    return np.unique(words[words >= 0])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,7 +12,7 @@ from cascade.candidates import Float32, Float64, Int64
 from cascade.errors import InputError, OptionalDependencyError
 from cascade.training.dataset import Dataset
 from cascade.training.linear_onnx import LinearModel, linear_to_onnx
-from cascade.training.trees_onnx import trees_to_onnx
+from cascade.training.trees_onnx import split_points, trees_to_onnx
 
 CLIP_DEVIATIONS = 5.0
 PAIRS_PER_ROW = 8
@@ -24,12 +24,14 @@ class Fit:
 
     Attributes:
         onnx: The exported graph.
-        native: float32[n], the training code's own scores of the parity rows.
+        predict: float32[n, f] to float32[n], by the code that trained it.
+        splits: The split points of each feature, for a probe that lies on them; None if it has none.
         summary: What the fit says of itself: iterations, losses, importances.
     """
 
     onnx: bytes
-    native: Float32
+    predict: Callable[[Float32], Float32]
+    splits: Sequence[Float32] | None
     summary: Mapping[str, Any]
 
 
@@ -59,7 +61,7 @@ class TreeOptions:
     threads: int = 0
 
 
-def fit_linear(train: Dataset, options: LinearOptions, probe: Float32) -> Fit:
+def fit_linear(train: Dataset, options: LinearOptions) -> Fit:
     """Fit weights by pairwise logistic loss on standardised features (RankNet's loss, linear).
 
     Burges et al., "Learning to Rank using Gradient Descent", ICML 2005. Pairs are drawn within
@@ -68,7 +70,6 @@ def fit_linear(train: Dataset, options: LinearOptions, probe: Float32) -> Fit:
     Args:
         train: The rows.
         options: How.
-        probe: float32[m, f], the rows that `Fit.native` scores.
     """
     try:
         from scipy.optimize import minimize
@@ -105,24 +106,26 @@ def fit_linear(train: Dataset, options: LinearOptions, probe: Float32) -> Fit:
         fill=fill.astype(np.float32),
         limit=CLIP_DEVIATIONS,
     )
-    native = (_standardised(probe, fill, mean, scale) @ found.x).astype(np.float32)
+
+    def predict(probe: Float32) -> Float32:
+        return (_standardised(probe, fill, mean, scale) @ weights).astype(np.float32)
+
     summary = {
         "loss": float(found.fun),
         "iterations": int(found.nit),
         "pairs": len(better),
         "weights": _largest(train.names, weights),
     }
-    return Fit(linear_to_onnx(model), native, summary)
+    return Fit(linear_to_onnx(model), predict, None, summary)
 
 
-def fit_trees(train: Dataset, validation: Dataset, options: TreeOptions, probe: Float32) -> Fit:
+def fit_trees(train: Dataset, validation: Dataset, options: TreeOptions) -> Fit:
     """Fit boosted trees by `rank:ndcg`, stopped early on the validation listings.
 
     Args:
         train: The rows.
         validation: Listings that training does not see; without any, no early stopping.
         options: How.
-        probe: float32[m, f], the rows that `Fit.native` scores.
     """
     try:
         import xgboost
@@ -161,7 +164,11 @@ def fit_trees(train: Dataset, validation: Dataset, options: TreeOptions, probe: 
     best = int(booster.best_iteration) if watched else None
     kept = booster[: best + 1] if best is not None else booster
     raw = bytes(booster.save_raw("json"))
-    native = kept.inplace_predict(probe, missing=np.nan, predict_type="margin")
+
+    def predict(probe: Float32) -> Float32:
+        margin: Float32 = kept.inplace_predict(probe, missing=np.nan, predict_type="margin")
+        return margin
+
     gains = booster.get_score(importance_type="total_gain")
     importance = np.array([gains.get(f"f{i}", 0.0) for i in range(len(train.names))])
     summary: dict[str, Any] = {
@@ -170,7 +177,8 @@ def fit_trees(train: Dataset, validation: Dataset, options: TreeOptions, probe: 
     }
     if watched and best is not None:
         summary["validation_ndcg@10"] = float(history["validation"]["ndcg@10"][best])
-    return Fit(trees_to_onnx(raw, best_iteration=best), native.astype(np.float32), summary)
+    graph = trees_to_onnx(raw, best_iteration=best)
+    return Fit(graph, predict, split_points(raw), summary)
 
 
 def _teaching(train: Dataset) -> Dataset:

@@ -1,0 +1,32 @@
+"""Configuration: TOML, checked whole, and the cascade that it describes."""
+
+from cascade.config.load import Config, load_config
+from cascade.config.settings import CascadeSettings
+from cascade.config.wire import (
+    business_of,
+    features_of,
+    judgments_columns,
+    measures_of,
+    open_cascade,
+    open_engine,
+    open_writer,
+    registry_of,
+    schema_of,
+    store_of,
+)
+
+__all__ = [
+    "CascadeSettings",
+    "Config",
+    "business_of",
+    "features_of",
+    "judgments_columns",
+    "load_config",
+    "measures_of",
+    "open_cascade",
+    "open_engine",
+    "open_writer",
+    "registry_of",
+    "schema_of",
+    "store_of",
+]

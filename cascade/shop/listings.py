@@ -70,8 +70,8 @@ class Listings:
 
 def make_listings(rng: Generator, n: int, sellers: Sellers, lex: Lexicon) -> Listings:
     """Draw `n` listings."""
-    seller = np.searchsorted(sellers.weight, rng.random(n), side="right")
-    seller = np.minimum(seller, len(sellers.ids) - 1).astype(np.int32)
+    place = np.searchsorted(sellers.weight, rng.random(n), side="right")
+    seller = np.minimum(place, len(sellers.ids) - 1).astype(np.int32)
     kind = _types(rng, seller, sellers, lex)
     quality = SELLER_QUALITY * sellers.quality[seller] + OWN_QUALITY * rng.standard_normal(n)
     price_z = 0.25 * quality + np.sqrt(1 - 0.25**2) * rng.standard_normal(n)
@@ -123,7 +123,8 @@ def _price(
     """Return log-normal prices with the endings that shops use."""
     raw = median * np.exp(PRICE_SIGMA * price_z)
     ending = np.array([0.0, -0.01, -0.05, -0.5])[rng.integers(0, 4, len(raw))]
-    return np.round(np.maximum(np.ceil(raw) + ending, 0.5), 2)
+    price: NDArray[np.float64] = np.maximum(np.ceil(raw) + ending, 0.5)
+    return price.round(2)
 
 
 def _attributes(
@@ -164,9 +165,9 @@ def _reception(
     reviews = rng.poisson(rate * np.where(unique, 0.15, 1.0)).astype(np.int32)
     noise = 0.7 * rng.standard_normal(n) / np.sqrt(np.maximum(reviews, 1))
     rating = np.clip(np.round(4.2 + 0.4 * quality + noise, 1), 1.0, 5.0)
-    rating = np.where(reviews > 0, rating, np.nan).astype(np.float32)
+    rating = np.where(reviews > 0, rating, np.nan)
     wished = np.exp(np.minimum(1.0 + 0.9 * quality + 0.6 * rng.standard_normal(n), 7.0))
-    return reviews, rating, rng.poisson(wished * exposure).astype(np.int32)
+    return reviews, rating.astype(np.float32), rng.poisson(wished * exposure).astype(np.int32)
 
 
 def stack(parts: list[Listings]) -> Listings:

@@ -83,4 +83,5 @@ def _specialities(rng: np.random.Generator, n: int, lex: Lexicon) -> NDArray[np.
     chances = np.cumsum(np.where(same, lex.type_weight[None, :], 0.0), axis=1)
     chances /= chances[:, -1:]
     luck = rng.random((n, SPECIALITIES))
-    return (luck[:, :, None] >= chances[:, None, :]).sum(axis=2).astype(np.int16)
+    types: NDArray[np.intp] = (luck[:, :, None] >= chances[:, None, :]).sum(axis=2)
+    return types.astype(np.int16)

@@ -1,0 +1,5 @@
+"""The commands."""
+
+from cascade.cli.main import main
+
+__all__ = ["main"]

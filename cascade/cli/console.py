@@ -1,0 +1,128 @@
+"""What every command shares: options, output, progress, errors and exit codes."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+import click
+import numpy as np
+import orjson
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
+
+from cascade import workflows
+from cascade.config import Config, load_config
+from cascade.errors import CascadeError, NotFoundError, nearest
+
+P = ParamSpec("P")
+R = TypeVar("R")
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+def config_options(command: Callable[P, R]) -> Callable[P, R]:
+    """Add `--config`, `--set` and `--cascade`."""
+    for option in (
+        click.option(
+            "--cascade", "name", metavar="NAME", help="Which cascade of the file; default: the first."
+        ),
+        click.option(
+            "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override one setting."
+        ),
+        click.option(
+            "--config",
+            "config_path",
+            type=click.Path(path_type=Path),
+            default=Path("cascade.toml"),
+            show_default=True,
+            help="The configuration.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON document and nothing else on stdout."
+)
+
+
+def chosen(config_path: Path, overrides: tuple[str, ...], name: str | None) -> Config:
+    """Return the configuration of one cascade.
+
+    Raises:
+        ConfigError: If the file is not sound.
+        NotFoundError: If it has no cascade of this name.
+    """
+    configs = load_config(config_path, overrides)
+    if name is None:
+        return next(iter(configs.values()))
+    if name not in configs:
+        raise NotFoundError(f"{config_path} has no cascade {name!r}; {nearest(name, configs)}")
+    return configs[name]
+
+
+def told(command: Callable[P, R]) -> Callable[P, R]:
+    """Turn errors into a message on stderr and the exit code of their kind."""
+
+    @functools.wraps(command)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return command(*args, **kwargs)
+        except CascadeError as error:
+            click.echo(f"Error: {error}", err=True)
+            sys.exit(error.exit_code)
+        except BrokenPipeError:
+            sys.exit(1)
+
+    return wrapped
+
+
+def console(as_json: bool = False) -> Console:
+    """Return where a command writes: stdout, or stderr when stdout is for JSON alone."""
+    return Console(stderr=as_json, highlight=False, soft_wrap=False)
+
+
+def print_json(content: object) -> None:
+    """Print one JSON document."""
+    option = orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS
+    text = orjson.dumps(content, default=_plain, option=option)
+    click.echo(text.decode())
+
+
+def _plain(value: object) -> Any:  # noqa: ANN401  (whatever JSON can hold)
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+@contextmanager
+def progress_bar() -> Iterator[workflows.Progress]:
+    """Show progress on stderr while a job runs; nothing where stderr is no terminal."""
+    bar = Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:,.0f}"),
+        TimeRemainingColumn(elapsed_when_finished=True),
+        console=Console(stderr=True),
+        transient=True,
+    )
+    tasks: dict[str, TaskID] = {}
+
+    def tell(step: str, done: int, total: int | None) -> None:
+        if step not in tasks:
+            tasks[step] = bar.add_task(step, total=total)
+        bar.update(tasks[step], completed=done, total=total)
+
+    with bar:
+        yield tell

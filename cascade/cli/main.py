@@ -1,0 +1,26 @@
+"""The command group."""
+
+from __future__ import annotations
+
+import click
+
+from cascade import __version__
+from cascade.cli.bench import bench
+from cascade.cli.demo import demo
+from cascade.cli.index import index
+from cascade.cli.models import models
+from cascade.cli.ranking import evaluate, explain, search, train
+from cascade.cli.serve import serve
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="cascade")
+def main() -> None:
+    """Rank product search: retrieve by BM25, reorder through a cascade of ONNX rankers.
+
+    Exit codes: 0 good, 1 our fault, 2 usage, 3 input, 4 refused.
+    """
+
+
+for command in (demo, index, train, evaluate, search, explain, models, serve, bench):
+    main.add_command(command)

@@ -1,0 +1,108 @@
+"""`cascade models`: list and verify the registry's bundles."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import click
+from rich.table import Table
+
+from cascade.cli.console import chosen, config_options, console, json_option, print_json, told
+from cascade.config import registry_of, schema_of
+from cascade.errors import CascadeError
+from cascade.registry import Registry
+
+
+@click.group()
+def models() -> None:
+    """List and verify the registry's bundles."""
+
+
+@models.command("list")
+@config_options
+@json_option
+@told
+def list_models(
+    config_path: Path, overrides: tuple[str, ...], name: str | None, as_json: bool
+) -> None:
+    """List every bundle and which one is live."""
+    registry = registry_of(chosen(config_path, overrides, name))
+    rows = [
+        {
+            "name": bundle,
+            "version": version,
+            "aliases": sorted(a for a, v in registry.aliases(bundle).items() if v == version),
+            **_described(registry, bundle, version),
+        }
+        for bundle in registry.names()
+        for version in registry.versions(bundle)
+    ]
+    if as_json:
+        print_json({"root": str(registry.root), "models": rows})
+        return
+    out = console()
+    if not rows:
+        out.print(f"{registry.root} has no models; `cascade train --judgments FILE` makes them")
+        return
+    table = Table("model", "kind", "features", "trained on", "aliases", "made")
+    for row in rows:
+        made = time.strftime("%Y-%m-%d %H:%M", time.gmtime(row["created"]))
+        table.add_row(
+            f"{row['name']}/{row['version']}",
+            row["kind"],
+            str(row["features"]),
+            f"{row['queries']:,} queries, {row['rows']:,} rows",
+            ", ".join(row["aliases"]),
+            made,
+        )
+    out.print(table)
+
+
+@models.command()
+@config_options
+@json_option
+@told
+def verify(config_path: Path, overrides: tuple[str, ...], name: str | None, as_json: bool) -> None:
+    """Check every byte and the feature fingerprint of every bundle."""
+    config = chosen(config_path, overrides, name)
+    registry = registry_of(config)
+    schema = schema_of(config) if config.settings.index is not None else None
+    outcomes = {}
+    for bundle in registry.names():
+        for version in registry.versions(bundle):
+            try:
+                loaded = registry.load(f"{bundle}@{version}")
+                if schema is not None:
+                    loaded.ranker(schema)
+                outcomes[f"{bundle}/{version}"] = "ok"
+            except CascadeError as error:
+                outcomes[f"{bundle}/{version}"] = str(error)
+    refused = {label: text for label, text in outcomes.items() if text != "ok"}
+    if as_json:
+        print_json({"models": outcomes, "refused": len(refused)})
+    else:
+        out = console()
+        for label, text in outcomes.items():
+            out.print(f"{label}: {text}", markup=False)
+        out.print(f"{len(outcomes) - len(refused)} good, {len(refused)} refused")
+    if refused:
+        sys.exit(4)
+
+
+def _described(registry: Registry, name: str, version: int) -> dict[str, object]:
+    try:
+        manifest = registry.load(f"{name}@{version}").manifest
+    except CascadeError as error:
+        return {
+            "kind": "damaged", "features": 0, "queries": 0, "rows": 0, "created": 0.0,
+            "error": str(error),
+        }
+    return {
+        "kind": manifest.kind,
+        "features": len(manifest.features),
+        "queries": manifest.data.get("queries", {}).get("train", 0),
+        "rows": manifest.data.get("rows", 0),
+        "created": manifest.created,
+    }

@@ -1,0 +1,18 @@
+"""Whole jobs: build an index, train and gate the stages, evaluate them, the demo from end to end."""
+
+from cascade.workflows.evaluate import Protocol, evaluate_config
+from cascade.workflows.index import build_index, index_status
+from cascade.workflows.progress import Progress, silent
+from cascade.workflows.train import StageReport, TrainReport, train_config
+
+__all__ = [
+    "Progress",
+    "Protocol",
+    "StageReport",
+    "TrainReport",
+    "build_index",
+    "evaluate_config",
+    "index_status",
+    "silent",
+    "train_config",
+]

@@ -57,7 +57,8 @@ def write_visits(
     listings, queries, shown, lex = market
     query_log, event_log = logs
     counts = dict.fromkeys(("search", *ACTIONS), 0)
-    parts = []
+    # Nobody comes first, so that a shop without visits has columns too, of no rows.
+    parts = [arrive(stream(spec.seed, "visitors"), 0, shown, lex)[0]]
     for block, start, stop in blocks(spec.sessions, BLOCK_SESSIONS):
         rng = stream(spec.seed, "visitors", block)
         sessions, first = arrive(rng, stop - start, shown, lex)
@@ -73,8 +74,6 @@ def write_visits(
         parts.append(sessions)
         progress("visitors", stop, spec.sessions)
     fields = Sessions.__dataclass_fields__
-    empty = Sessions(*(np.zeros(0, t) for t in (np.int8, np.int16, np.float32, np.int16)))
-    parts = parts or [empty]
     joined = {name: np.concatenate([getattr(p, name) for p in parts]) for name in fields}
     return Sessions(**joined), counts
 

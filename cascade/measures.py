@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from itertools import compress, count
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -75,7 +76,8 @@ def graded(run: Run, judgments: Judgments, depth: int | None = None) -> GradedRu
         judged_queries += [query] * len(judged)
         judged_grades += judged.values()
         ids = ranking if depth is None else ranking[:depth]
-        found = [rank for rank, doc_id in enumerate(ids) if doc_id in judged]
+        # No Python code runs per document: a run may have a million of them.
+        found = list(compress(count(), map(judged.__contains__, ids)))
         names = [ids[rank] for rank in found]
         if len(set(names)) < len(names):
             twice = next(name for name in names if names.count(name) > 1)

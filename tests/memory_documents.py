@@ -17,7 +17,7 @@ def ragged(lists: Sequence[Sequence[int]]) -> Ragged:
 
 
 class MemoryDocuments:
-    """Hold documents given as dicts: str for text, list of str for keyword, float, list of float."""
+    """Hold documents given as dicts: text as str, keywords as list of str, numbers as float."""
 
     generation = "memory"
 

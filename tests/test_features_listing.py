@@ -102,7 +102,10 @@ def test_percentiles_and_zscores_agree_with_plain_loops(listings):
     starts = np.cumsum([0, *map(len, listings)])
     batch = candidates(
         documents,
-        *(("q", range(start, start + len(one))) for start, one in zip(starts, listings)),
+        *(
+            ("q", range(start, start + len(one)))
+            for start, one in zip(starts[:-1], listings, strict=True)
+        ),
     )
     percentile = Percentile(name="f", field="price").values(batch).tolist()
     zscore = ZScore(name="f", field="price").values(batch).tolist()

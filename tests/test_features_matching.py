@@ -31,7 +31,9 @@ def read(query: list[str], text: list[str], known: set[str]) -> dict[str, object
     }
 
 
-@given(st.lists(words, min_size=1, max_size=6), st.lists(queries, min_size=1, max_size=4), st.data())
+@given(
+    st.lists(words, min_size=1, max_size=6), st.lists(queries, min_size=1, max_size=4), st.data()
+)
 def test_matches_are_those_of_a_plain_reading(texts, asked, data):
     documents = MemoryDocuments({"title": "text"}, [{"title": text} for text in texts])
     row = st.integers(-1, len(texts) - 1)

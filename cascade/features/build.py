@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from typing import Any, get_type_hints
 
-from cascade.errors import ConfigError, nearest
+from cascade.errors import ConfigError, InputError, nearest
 from cascade.features.expression import Expression
 from cascade.features.registry import kind_class
 from cascade.features.set import Features
 from cascade.protocols import Feature
+from cascade.schema import Field as FieldSpec
 from cascade.schema import Kind, Schema
+from cascade.text import analyser
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,127}\Z")
 _PLAIN: Mapping[Any, tuple[tuple[type, ...], str]] = {
@@ -42,17 +43,22 @@ def build_features(
     reading = _Reading(schema)
     for i, definition in enumerate(definitions):
         reading.read(i, definition)
+    analyses = reading.analyses()
     if reading.problems:
         raise ConfigError(source, reading.problems)
-    return Features(reading.features, {f.name: analysis_of(schema, f.name) for f in schema.fields})
+    return Features(reading.features, analyses)
 
 
-def analysis_of(schema: Schema, name: str) -> str:
-    """Return what decides how a field is read, as text for fingerprints."""
-    spec = schema.by_name[name]
-    analyser = spec.analyser if spec.kind is Kind.TEXT else None
-    synonyms = spec.synonyms.name if spec.synonyms else None
-    return json.dumps([str(spec.kind), analyser, synonyms])
+def analysis_of(field: FieldSpec) -> str:
+    """Return what decides how a field is read, as text for fingerprints.
+
+    Raises:
+        InputError: If its analyser or synonyms cannot be read.
+    """
+    if field.kind not in (Kind.TEXT, Kind.KEYWORD):
+        return str(field.kind)
+    reading = " without markup" if field.strip_html else ""
+    return f"{field.kind} {analyser(field.analyser, field.synonyms).fingerprint}{reading}"
 
 
 @dataclass
@@ -88,6 +94,19 @@ class _Reading:
         else:
             self.problems.append(f"{where}.kind: is {kind!r}; accepted is the name of a kind")
         self.declared.setdefault(name, index)
+
+    def analyses(self) -> dict[str, str]:
+        """Return the analysis of each schema field that a feature reads."""
+        found = {}
+        for name in sorted({n for f in self.features for n in getattr(f, "reads", ())}):
+            try:
+                found[name] = analysis_of(self.schema.by_name[name])
+            except InputError as error:
+                self.problems.append(f"the schema's field {name!r}: {error}")
+            except KeyError:
+                # A setting that its own check has refused already.
+                continue
+        return found
 
     def _build(self, where: str, kind: str, definition: Mapping[str, Any]) -> Feature | None:
         try:

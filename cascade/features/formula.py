@@ -144,7 +144,7 @@ def parse_formula(text: str) -> Formula:
     try:
         tree = ast.parse(text.strip(), mode="eval").body
     except SyntaxError as error:
-        place = f"formula, position {error.offset or 1}"
+        place = f"formula, position {error.offset or len(text.strip()) + 1}"
         raise ValueError(f"{place}: {error.msg}; {_ACCEPTED}") from None
     except (MemoryError, RecursionError):
         raise ValueError(f"formula: nested deeper than {MAX_DEPTH} levels") from None

@@ -53,7 +53,8 @@ class SortedNumbers:
         present = np.flatnonzero(~np.isnan(numbers))
         # Adding 0 makes -0 and 0 one number, which sorting does not order.
         values, owners = numbers[present] + 0.0, listing[present]
-        order = np.lexsort((values, owners))
+        one = not len(owners) or owners[0] == owners[-1]
+        order = np.argsort(values) if one else np.lexsort((values, owners))
         values, owners = values[order], owners[order]
         starts = _begins(owners)
         return cls(values, owners, present[order], starts, np.diff(starts, append=len(values)))

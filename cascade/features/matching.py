@@ -232,7 +232,8 @@ def match(candidates: Candidates, field: str, query: QueryTerms) -> Float64:
     tokens = documents.tokens(field, candidates.rows)
     hits = find_hits(tokens.values, tokens.offsets, candidates.offsets, query)
     n, width, listing = len(candidates), query.width, candidates.listing
-    array = np.empty((n, _FIXED + 2 * width))
+    # Column by column in memory, since features read whole columns.
+    array = np.empty((_FIXED + 2 * width, n)).T
     defined = (candidates.rows >= 0) & (query.counts > 0)[listing]
     array[:, _DEFINED] = np.where(defined, 1.0, np.nan)
     array[:, _LENGTH] = tokens.lengths

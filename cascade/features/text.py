@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
-from cascade.candidates import Candidates, Documents, Float32, Float64
+from cascade.candidates import Candidates, Float32, Float64
 from cascade.features.base import BaseFeature, field_of, narrowed, unknown
 from cascade.features.matching import Matches, find_matches, matches_of
 from cascade.features.registry import feature_kind
@@ -81,9 +82,8 @@ class Bm25(FieldFeature):
 
     def values(self, candidates: Candidates) -> Float32:
         """Return float32[n]; 0 where nothing matches."""
-        matches = matches_of(candidates, self.field)
-        average = _average_length(candidates.documents, self.field)
-        return narrowed(_bm25(matches, average, self.k1, self.b) * matches.defined)
+        score = _bm25(candidates, self.field, self.k1, self.b)
+        return narrowed(score * matches_of(candidates, self.field).defined)
 
 
 @feature_kind("best_field")
@@ -108,9 +108,7 @@ class BestField(FieldsFeature):
         """Return float32[n]; a field in whose analysis the query has no term is left out."""
         best = np.full(len(candidates), np.nan)
         for name, matches in zip(self.fields, self.matches(candidates), strict=True):
-            average = _average_length(candidates.documents, name)
-            score = _bm25(matches, average, self.k1, self.b) * matches.defined
-            best = np.fmax(best, score)
+            best = np.fmax(best, _bm25(candidates, name, self.k1, self.b) * matches.defined)
         return narrowed(best)
 
 
@@ -242,20 +240,24 @@ def _check_bm25(k1: float, b: float) -> None:
         raise ValueError(f"b: is {b}; accepted is 0 to 1")
 
 
-def _average_length(documents: Documents, field: str) -> float:
-    statistics = documents.statistics(field)
-    return statistics.tokens / statistics.documents if statistics.tokens else 1.0
+def _bm25(candidates: Candidates, field: str, k1: float, b: float) -> Float64:
+    """Return the BM25 of one field, float64[n]; several features read it."""
+    compute = partial(_bm25_of, field=field, k1=k1, b=b)
+    return candidates.derived(("bm25", field, k1, b), compute).astype(np.float64, copy=False)
 
 
-def _bm25(matches: Matches, average: float, k1: float, b: float) -> Float64:
+def _bm25_of(candidates: Candidates, field: str, k1: float, b: float) -> Float64:
+    matches = matches_of(candidates, field)
+    statistics = candidates.documents.statistics(field)
+    average = statistics.tokens / statistics.documents if statistics.tokens else 1.0
     norm = k1 * (1 - b + b * matches.length / average)
-    frequencies, idf = matches.frequencies, matches.idf
     # Where a term is absent its weight is 0 / norm; k1 = 0 would make that 0 / 0.
     norm = np.maximum(norm, np.finfo(np.float64).tiny)
+    frequencies, idf = matches.frequencies, matches.idf
     total = np.zeros(len(norm))
     for term in range(matches.width):
         tf = frequencies[:, term]
-        total += idf[:, term] * tf * (k1 + 1) / (tf + norm)
+        total += idf[:, term] * (k1 + 1) * tf / (tf + norm)
     return total
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,9 +10,9 @@ from numpy.typing import NDArray
 
 from cascade.shop.lexicon import Lexicon
 from cascade.shop.listings import Listings
+from cascade.shop.market import Market
 from cascade.shop.postings import Postings
-from cascade.shop.queries import Queries
-from cascade.shop.spec import ShopSpec, stream
+from cascade.shop.spec import Progress, ShopSpec, stream
 
 # Judged listings of a query: what the lexical index likes without and with the synonyms, what
 # is truly best, and traps.
@@ -22,7 +21,7 @@ LEXICAL_POOL = 18
 EXPANDED_POOL = 8
 POPULAR_POOL = 24
 TRUTH_POOL = 22
-TRAP_POOL = 6
+TRAP_POOL = 2
 DEEP_LEXICAL = 150
 JUDGE_NOISE = 0.25
 POPULARITY = 0.15
@@ -92,8 +91,7 @@ def grade(
     query: int,
     rows: NDArray[np.int32],
     taste: NDArray[np.float64],
-    queries: Queries,
-    shop: tuple[Listings, Lexicon],
+    market: Market,
 ) -> NDArray[np.int8]:
     """Return `int8[n]`, how well listings answer a query: 3 is the best.
 
@@ -103,10 +101,9 @@ def grade(
         query: Row of the query.
         rows: `int32[n]`, rows of listings.
         taste: `float64[n]`, the listings' quality as this judge sees it.
-        queries: All queries.
-        shop: The listings and the vocabulary.
+        market: The listings and the queries.
     """
-    listings, lex = shop
+    listings, queries, lex = market.listings, market.queries, market.lex
     scope = int(queries.scope[query])
     first, last = type_range(scope, lex)
     kind = listings.type[rows]
@@ -134,36 +131,33 @@ def grade(
     return result.astype(np.int8)
 
 
-def judge(
-    spec: ShopSpec,
-    market: tuple[Listings, Queries, Postings, Lexicon],
-    progress: Callable[[str, int, int], None],
-) -> Judged:
+def judge(spec: ShopSpec, market: Market, postings: Postings, progress: Progress) -> Judged:
     """Choose and grade the listings of every query.
 
     Args:
         spec: The shop.
-        market: Listings, queries, the lexical index and the vocabulary.
+        market: What is judged.
+        postings: The lexical index of the listings.
         progress: Told the part, how many queries are judged, and of how many.
     """
-    listings, queries, postings, lex = market
-    shelves = shelve(listings, lex)
+    listings, queries = market.listings, market.queries
+    shelves = shelve(listings, market.lex)
     rows, grades, scores, counts = [], [], [], []
     for query in range(len(queries)):
         rng = stream(spec.seed, "judgments", query)
         lexical = postings.score(queries.words[query])
         if queries.brand[query] >= 0:
             lexical[listings.brand == queries.brand[query]] += BRAND_WEIGHT
-        wide = postings.score(queries.expanded[query])
-        deep = _best(wide, DEEP_LEXICAL)
-        popular = wide[deep] / max(wide.max(), 1e-6) + POPULARITY * listings.quality[deep]
-        expanded = np.concatenate([deep[:EXPANDED_POOL], deep[_best(popular, POPULAR_POOL)]])
-        pool = _pool(rng, query, lexical, shelves, (queries, listings, lex))
-        pool = np.union1d(pool, expanded.astype(np.int32))
+        pools = [
+            *_retrieved(rng, lexical),
+            *_popular(postings.score(queries.expanded[query]), listings),
+            *_shelved(rng, query, shelves, market),
+        ]
+        pool = np.unique(np.concatenate(pools)).astype(np.int32)
         pool = pool[np.argsort(-lexical[pool], kind="stable")]
         taste = listings.quality[pool] + JUDGE_NOISE * rng.standard_normal(len(pool))
         rows.append(pool)
-        grades.append(grade(query, pool, taste, queries, (listings, lex)))
+        grades.append(grade(query, pool, taste, market))
         scores.append(lexical[pool])
         counts.append(len(pool))
         if query % PROGRESS_QUERIES == 0 or query + 1 == len(queries):
@@ -176,38 +170,49 @@ def judge(
     )
 
 
-def _pool(
-    rng: Generator,
-    query: int,
-    lexical: NDArray[np.float32],
-    shelves: Shelves,
-    shop: tuple[Queries, Listings, Lexicon],
-) -> NDArray[np.int32]:
-    """Return the distinct rows that a query's judges see, in ascending order."""
-    queries, listings, lex = shop
-    deep = _best(lexical, DEEP_LEXICAL)
-    deep = deep[lexical[deep] > 0]
-    near = deep[:LEXICAL_POOL]
-    shelf = shelves.rows(int(queries.scope[query]), lex)
-    taste = listings.quality[shelf].astype(np.float64)
-    worth = grade(query, shelf, taste, queries, (listings, lex)) + 0.2 * taste
-    truth = shelf[_best(worth, TRUTH_POOL)]
-    third = TRAP_POOL // 3
-    traps = [
-        deep[LEXICAL_POOL:][rng.permutation(max(len(deep) - LEXICAL_POOL, 0))[:third]],
-        shelf[rng.integers(0, len(shelf), third)],
-        rng.integers(0, len(listings), third),
+def _retrieved(rng: Generator, lexical: NDArray[np.float32]) -> list[NDArray[np.integer]]:
+    """Return rows that the words of the query find: the best, and some far below."""
+    deep = _matching(lexical, DEEP_LEXICAL)
+    below = deep[LEXICAL_POOL:]
+    return [deep[:LEXICAL_POOL], below[rng.permutation(len(below))[:TRAP_POOL]]]
+
+
+def _popular(expanded: NDArray[np.float32], listings: Listings) -> list[NDArray[np.integer]]:
+    """Return rows that the words and their synonyms find, by score and by quality as well."""
+    deep = _matching(expanded, DEEP_LEXICAL)
+    if len(deep) == 0:
+        return []
+    score = expanded[deep] / expanded[deep[0]] + POPULARITY * listings.quality[deep]
+    return [deep[:EXPANDED_POOL], deep[_best(score, POPULAR_POOL)]]
+
+
+def _shelved(
+    rng: Generator, query: int, shelves: Shelves, market: Market
+) -> list[NDArray[np.integer]]:
+    """Return the rows that truly answer best, some of the wanted kind, some of any kind."""
+    shelf = shelves.rows(int(market.queries.scope[query]), market.lex)
+    taste = market.listings.quality[shelf].astype(np.float64)
+    worth = grade(query, shelf, taste, market) + 0.2 * taste
+    return [
+        shelf[_best(worth, TRUTH_POOL)],
+        shelf[rng.integers(0, len(shelf), TRAP_POOL)],
+        rng.integers(0, len(market.listings), TRAP_POOL),
     ]
-    return np.unique(np.concatenate([near, truth, *traps])).astype(np.int32)
+
+
+def _matching(scores: NDArray[np.float32], count: int) -> NDArray[np.int64]:
+    """Return the rows of the highest scores above 0, the best first, ties by row."""
+    # Partition is slow on the many equal zeros of a sparse score, so they go first.
+    found = np.flatnonzero(scores)
+    return found[_best(scores[found], count)]
 
 
 def _best(values: NDArray[np.floating], count: int) -> NDArray[np.int64]:
     """Return the positions of the highest values, the best first, ties by position."""
+    found = np.arange(len(values))
     if len(values) > count:
         cut = np.partition(values, len(values) - count)[len(values) - count]
         above = np.flatnonzero(values > cut)
         level = np.flatnonzero(values == cut)[: count - len(above)]
         found = np.sort(np.concatenate([above, level]))
-    else:
-        found = np.arange(len(values))
     return found[np.argsort(-values[found], kind="stable")]

@@ -6,7 +6,6 @@ not a text; the searches of one text are found by `user_query`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -16,19 +15,19 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from cascade.shop.documents import document_ids
-from cascade.shop.lexicon import Lexicon
-from cascade.shop.listings import Listings
+from cascade.shop.judgments import Judged
+from cascade.shop.market import Market
 from cascade.shop.queries import Queries
-from cascade.shop.spec import ShopSpec, blocks, stream
+from cascade.shop.spec import Progress, ShopSpec, blocks, stream
 from cascade.shop.visitors import (
     ACTIONS,
     SURFACES,
     Searches,
     Sessions,
-    Window,
     arrive,
     react,
     search,
+    window,
 )
 
 APPLICATION = "cascade-demo-shop"
@@ -39,22 +38,24 @@ BLOCK_SESSIONS = 2048
 
 def write_visits(
     spec: ShopSpec,
-    market: tuple[Listings, Queries, Window, Lexicon],
+    market: Market,
+    judged: Judged,
     logs: tuple[BinaryIO, BinaryIO],
-    progress: Callable[[str, int, int], None],
+    progress: Progress,
 ) -> tuple[Sessions, dict[str, int]]:
     """Let shoppers visit, and write what they did as UBI 1.3 queries and events.
 
     Args:
         spec: The shop.
-        market: Listings, queries, what is shown for them, and the vocabulary.
+        market: What is searched and bought.
+        judged: The graded listings, which the shop shows.
         logs: Receive one JSON object a search, and one an event in order of time within a block.
         progress: Told the part, how many sessions are written, and of how many.
 
     Returns:
         The planted sessions, and how many events of each action were written.
     """
-    listings, queries, shown, lex = market
+    shown, lex = window(judged, market), market.lex
     query_log, event_log = logs
     counts = dict.fromkeys(("search", *ACTIONS), 0)
     # Nobody comes first, so that a shop without visits has columns too, of no rows.
@@ -65,8 +66,8 @@ def write_visits(
         searches = search(rng, spec, start, first, (sessions, shown))
         clients = [f"c{c:07d}" for c in _clients(rng, spec, stop - start).tolist()]
         names = _Names(clients, [f"v{row:08d}" for row in range(start, stop)])
-        query_log.write(_query_lines(searches, sessions, queries, names))
-        happened = react(rng, searches, sessions, listings)
+        query_log.write(_query_lines(searches, sessions, market.queries, names))
+        happened = react(rng, searches, sessions, market.listings)
         event_log.write(_event_lines(rng, searches, happened, sessions, names))
         counts["search"] += len(searches.ids)
         for action, mask in happened.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,9 @@ MAX_LISTINGS = 10_000_000
 MAX_SELLERS = 20_000
 MAX_QUERIES = 50_000
 MAX_SESSIONS = 10_000_000
+
+# Called with the part, how much of it is done, and of how much.
+Progress = Callable[[str, int, int], None]
 
 _PARTS = ("sellers", "listings", "wording", "queries", "judgments", "visitors", "synonyms")
 

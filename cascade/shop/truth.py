@@ -10,9 +10,8 @@ import orjson
 
 from cascade.shop import visitors
 from cascade.shop.lexicon import ATTRIBUTE_KINDS, Lexicon
-from cascade.shop.listings import Listings
-from cascade.shop.queries import KINDS, SEGMENTS, Queries
-from cascade.shop.sellers import Sellers
+from cascade.shop.market import Market
+from cascade.shop.queries import KINDS, SEGMENTS
 from cascade.shop.spec import REFERENCE_EPOCH_S, ShopSpec, stream
 
 COVERED_SHARE = 0.55
@@ -55,12 +54,11 @@ def write_truth(
     folder: Path,
     spec: ShopSpec,
     groups: list[SynonymGroup],
-    shop: tuple[Listings, Queries, visitors.Sessions],
-    cast: tuple[Sellers, Lexicon],
+    market: Market,
+    sessions: visitors.Sessions,
 ) -> None:
     """Write `truth.json` (constants and names) and `truth.npz` (one array a latent column)."""
-    _, queries, _ = shop
-    sellers, lex = cast
+    lex = market.lex
     truth = {
         "spec": asdict(spec),
         "reference_time": str(np.datetime64(REFERENCE_EPOCH_S, "s")) + "Z",
@@ -83,15 +81,16 @@ def write_truth(
         },
         "shuffled_share": visitors.SHUFFLED_SHARE,
         "synonyms": [asdict(group) for group in groups],
-        "queries": _intents(queries, sellers, lex),
+        "queries": _intents(market),
     }
     option = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
     (folder / "truth.json").write_bytes(orjson.dumps(truth, option=option))
-    _write_arrays(folder / "truth.npz", *shop, sellers)
+    _write_arrays(folder / "truth.npz", market, sessions)
 
 
-def _intents(queries: Queries, sellers: Sellers, lex: Lexicon) -> list[dict[str, object]]:
+def _intents(market: Market) -> list[dict[str, object]]:
     """Return what each query means, in canonical words."""
+    queries, sellers, lex = market.queries, market.sellers, market.lex
     intents: list[dict[str, object]] = []
     for row, query_id in enumerate(queries.ids):
         wanted = zip(ATTRIBUTE_KINDS, queries.attributes[row].tolist(), strict=True)
@@ -111,13 +110,8 @@ def _intents(queries: Queries, sellers: Sellers, lex: Lexicon) -> list[dict[str,
     return intents
 
 
-def _write_arrays(
-    path: Path,
-    listings: Listings,
-    queries: Queries,
-    sessions: visitors.Sessions,
-    sellers: Sellers,
-) -> None:
+def _write_arrays(path: Path, market: Market, sessions: visitors.Sessions) -> None:
+    listings, queries, sellers = market.listings, market.queries, market.sellers
     np.savez(
         path,
         listing_quality=listings.quality,

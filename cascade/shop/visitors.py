@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from cascade.shop.judgments import Judged, type_range
 from cascade.shop.lexicon import STYLE, Lexicon
 from cascade.shop.listings import Listings
-from cascade.shop.queries import Queries
+from cascade.shop.market import Market
 from cascade.shop.spec import LOG_DAYS, REFERENCE_EPOCH_S, ShopSpec
 
 SURFACES = ("web", "app", "email")
@@ -113,8 +113,9 @@ def propensities() -> dict[str, list[float]]:
     }
 
 
-def window(judged: Judged, queries: Queries, lex: Lexicon) -> Window:
+def window(judged: Judged, market: Market) -> Window:
     """Arrange the judged listings of every query for display."""
+    queries, lex = market.queries, market.lex
     n = len(queries)
     counts = np.diff(judged.offsets)
     place = np.arange(len(judged.rows)) - np.repeat(judged.offsets[:-1], counts)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,15 +15,13 @@ from cascade.shop.judgments import Judged, judge
 from cascade.shop.lexicon import Lexicon, lexicon
 from cascade.shop.listings import Listings, make_listings, stack
 from cascade.shop.logs import write_visits
+from cascade.shop.market import Market
 from cascade.shop.postings import Postings, index_block, join_blocks
 from cascade.shop.queries import SEGMENTS, Queries, make_queries
 from cascade.shop.sellers import Sellers, make_sellers
-from cascade.shop.spec import ShopSpec, blocks, stream
+from cascade.shop.spec import Progress, ShopSpec, blocks, stream
 from cascade.shop.truth import synonym_groups, write_synonyms, write_truth
-from cascade.shop.visitors import Sessions, window
 from cascade.shop.wording import word_listings
-
-Progress = Callable[[str, int, int], None]
 
 FILES = {
     "products": "products.ndjson",
@@ -121,15 +118,20 @@ def _write(spec: ShopSpec, folder: Path, progress: Progress) -> dict[str, int]:
     listings, postings = _write_listings(spec, folder, (sellers, lex), progress)
     progress("queries", 0, spec.queries)
     queries = make_queries(spec, listings, sellers, lex)
-    _write_query_table(folder / FILES["query_table"], queries)
     progress("queries", len(queries), len(queries))
-    judged = judge(spec, (listings, queries, postings, lex), progress)
+    market = Market(sellers, listings, queries, lex)
+    judged = judge(spec, market, postings, progress)
     del postings
+    _write_query_table(folder / FILES["query_table"], queries)
     _write_judgments(folder / FILES["judgments"], queries, judged)
     groups = synonym_groups(spec, lex)
     known = write_synonyms(folder / FILES["synonyms"], groups)
-    sessions, events = _write_logs(spec, folder, (listings, queries, judged, lex), progress)
-    write_truth(folder, spec, groups, (listings, queries, sessions), (sellers, lex))
+    with (
+        (folder / FILES["query_log"]).open("wb") as query_log,
+        (folder / FILES["event_log"]).open("wb") as event_log,
+    ):
+        sessions, events = write_visits(spec, market, judged, (query_log, event_log), progress)
+    write_truth(folder, spec, groups, market, sessions)
     return {
         "listings": len(listings),
         "sellers": spec.sellers,
@@ -177,19 +179,3 @@ def _write_judgments(path: Path, queries: Queries, judged: Judged) -> None:
         *(f"{ids[at]}\t{texts[at]}\t{doc_id}\t{grade}" for at, doc_id, grade in rows),
     ]
     path.write_bytes(("\n".join(lines) + "\n").encode())
-
-
-def _write_logs(
-    spec: ShopSpec,
-    folder: Path,
-    market: tuple[Listings, Queries, Judged, Lexicon],
-    progress: Progress,
-) -> tuple[Sessions, dict[str, int]]:
-    listings, queries, judged, lex = market
-    shown = window(judged, queries, lex)
-    with (
-        (folder / FILES["query_log"]).open("wb") as query_log,
-        (folder / FILES["event_log"]).open("wb") as event_log,
-    ):
-        logs = (query_log, event_log)
-        return write_visits(spec, (listings, queries, shown, lex), logs, progress)

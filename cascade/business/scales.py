@@ -1,0 +1,71 @@
+"""Scales: values of one group of rows brought to 0..1, so that unlike things can be added."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from cascade.candidates import Float64, Int64
+
+_LARGEST = 1e300
+
+
+def minmax(values: Float64, starts: Int64) -> Float64:
+    """Return (value - lowest) / (highest - lowest) within each group.
+
+    Args:
+        values: float64[n], NaN where missing.
+        starts: int64[g], the first row of each group, ascending from 0; none is empty.
+
+    Returns:
+        float64[n] in 0..1; 0.5 where a group has one distinct value, NaN where missing.
+    """
+    if not len(values):
+        return values
+    # The difference of two values must not overflow.
+    values = np.clip(values, -_LARGEST, _LARGEST)
+    sizes = np.diff(starts, append=len(values))
+    low = np.repeat(np.fmin.reduceat(values, starts), sizes)
+    span = np.repeat(np.fmax.reduceat(values, starts), sizes) - low
+    flat = np.where(np.isnan(values), np.nan, 0.5)
+    return np.divide(values - low, span, out=flat, where=span > 0)
+
+
+def percentile(values: Float64, starts: Int64) -> Float64:
+    """Return the share of the other rows of the group that lie below, ties counted half.
+
+    With m values in the group, b of them below and e equal (itself among them):
+    (b + (e - 1) / 2) / (m - 1). It does not depend on how far outliers lie.
+
+    Args:
+        values: float64[n], NaN where missing.
+        starts: int64[g], the first row of each group, ascending from 0; none is empty.
+
+    Returns:
+        float64[n] in 0..1; 0.5 where a group has one distinct value, NaN where missing.
+    """
+    if not len(values):
+        return values
+    sizes = np.diff(starts, append=len(values))
+    group = np.repeat(np.arange(len(starts)), sizes)
+    order = np.lexsort((values, group))  # a missing value comes last in its group
+    ordered, owner = values[order], group[order]
+    changes = np.flatnonzero((np.diff(ordered) != 0) | (np.diff(owner) != 0)) + 1
+    first = np.concatenate([[0], changes])
+    run = np.repeat(np.arange(len(first)), np.diff(first, append=len(values)))
+    below = first[run] - starts[owner]
+    equal = np.diff(first, append=len(values))[run]
+    present = np.add.reduceat(~np.isnan(values), starts, dtype=np.int64)[owner]
+    shares = np.full(len(values), 0.5)
+    np.divide(below + (equal - 1) / 2, present - 1, out=shares, where=present > 1)
+    shares[np.isnan(ordered)] = np.nan
+    result = np.empty_like(shares)
+    result[order] = shares
+    return result
+
+
+SCALES: Mapping[str, Callable[[Float64, Int64], Float64]] = {
+    "minmax": minmax,
+    "percentile": percentile,
+}

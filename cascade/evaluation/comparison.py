@@ -1,0 +1,220 @@
+"""Comparison of systems: runs and judgments in, a report out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from cascade.candidates import Float64
+from cascade.errors import InputError, nearest
+from cascade.evaluation.bootstrap import Bootstrap
+from cascade.evaluation.report import (
+    About,
+    BucketResult,
+    Curve,
+    Excluded,
+    Outcomes,
+    Report,
+    SystemResult,
+    WindowResult,
+)
+from cascade.evaluation.splits import Split
+from cascade.judgments import Judgments
+from cascade.measures import GradedRun, Recall, graded
+from cascade.protocols import Measure, Run
+
+CURVE_CUTOFFS = (1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 300, 500, 1000)
+STAGE_PREFIX = "stage:"
+# Summing in another order must not make a win of two equal values.
+TIE = 1e-12
+# Ten bars a side; 0 is an edge, so that no bar holds wins and losses.
+OUTCOME_EDGES = np.arange(-10, 11) / 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Say how systems are compared.
+
+    Attributes:
+        baseline: The system that differences are taken to.
+        random: The system whose order means nothing; no stage is given it.
+        recall_at: The cutoffs of the baseline's recall.
+        windows: The window of each stage by its name, for a system `stage:<name>` or `<name>`.
+        split: Parts of the queries to report apart.
+        bootstrap: How intervals are made.
+    """
+
+    baseline: str = "bm25"
+    random: str = "random"
+    recall_at: tuple[int, ...] = (100, 1000)
+    windows: Mapping[str, int] = field(default_factory=dict)
+    split: Split | None = None
+    bootstrap: Bootstrap = field(default_factory=Bootstrap)
+
+
+def evaluate(
+    systems: Mapping[str, Run],
+    judgments: Judgments,
+    measures: Sequence[Measure],
+    settings: Settings | None = None,
+    about: About | None = None,
+) -> Report:
+    """Compare systems over one query set.
+
+    Args:
+        systems: The run of each system, in the order of the report: `random`, `bm25`,
+            `stage:<name>` for each stage, `final`. All have the same queries in the same order.
+        judgments: The grades; a document without one counts as grade 0.
+        measures: What to measure, the main measure first.
+        settings: How to compare.
+        about: What the report says of where the runs come from.
+
+    Raises:
+        InputError: If the baseline, a window's stage or a bucket's query is not among the runs,
+            the runs differ in their queries, or no query has a document with a grade above 0.
+    """
+    settings = settings or Settings()
+    about = about or About()
+    names = tuple(str(measure) for measure in measures)
+    query_ids = _checked(systems, names, settings)
+    split = settings.split or Split("", {})
+    members = _members(query_ids, split)
+    depth = max(*CURVE_CUTOFFS, *settings.recall_at, *settings.windows.values())
+    deep = {name: graded(run, judgments, depth) for name, run in systems.items()}
+    positive = ~np.isnan(Recall(1).of(deep[settings.baseline]))
+    if not positive.any():
+        message = f"none of the {len(query_ids)} queries has a document with a grade above 0"
+        raise InputError(f"{message}; check that the judgments are of these queries")
+    values = np.array(
+        [[measure.per_query(run, judgments) for measure in measures] for run in systems.values()]
+    )
+    at = list(systems).index(settings.baseline)
+    return Report(
+        about=about,
+        queries=int(positive.sum()),
+        baseline=settings.baseline,
+        measures=names,
+        systems=_results(values, at, list(systems), names, settings.bootstrap),
+        recall={k: _mean(Recall(k).of(deep[settings.baseline])) for k in settings.recall_at},
+        windows=_windows(deep, settings),
+        curve=_curve(deep),
+        split=split.rule,
+        buckets={
+            bucket: BucketResult(
+                int(positive[inside].sum()),
+                _results(values[:, :, inside], at, list(systems), names, settings.bootstrap),
+            )
+            for bucket, inside in members.items()
+        },
+        outcomes=_outcomes(list(systems)[-1], names[0], values[-1, 0] - values[at, 0]),
+        excluded=Excluded(
+            undefined={name: int(np.isnan(values[at, i]).sum()) for i, name in enumerate(names)},
+            not_run=len(set(judgments.grades) - set(query_ids)),
+            lines_without_grade=judgments.skipped,
+            conflicts=judgments.conflicts,
+        ),
+        bootstrap=settings.bootstrap,
+    )
+
+
+def _checked(
+    systems: Mapping[str, Run], measures: Sequence[str], settings: Settings
+) -> tuple[str, ...]:
+    if settings.baseline not in systems:
+        known = nearest(settings.baseline, systems)
+        raise InputError(f"the baseline {settings.baseline!r} is not among the systems; {known}")
+    if not measures:
+        raise InputError("no measure is given; name at least one, such as nDCG@10")
+    if len(set(measures)) < len(measures):
+        raise InputError(f"a measure is given twice: {', '.join(measures)}")
+    query_ids = systems[settings.baseline].query_ids
+    for name, run in systems.items():
+        if run.query_ids != query_ids:
+            raise InputError(
+                f"the runs of {name!r} and {settings.baseline!r} differ in their queries "
+                f"({len(run.query_ids)} and {len(query_ids)}); a paired comparison needs the "
+                "same ones in the same order"
+            )
+    for stage, window in settings.windows.items():
+        if _system_of(stage, systems) is None:
+            known = nearest(stage, (name.removeprefix(STAGE_PREFIX) for name in systems))
+            raise InputError(f"the window {stage!r} names no system; {known}")
+        if window < 1:
+            raise InputError(f"the window of {stage!r} is {window}; it is 1 or more")
+    return query_ids
+
+
+def _system_of(stage: str, systems: Mapping[str, object]) -> str | None:
+    return next((name for name in (STAGE_PREFIX + stage, stage) if name in systems), None)
+
+
+def _members(query_ids: tuple[str, ...], split: Split) -> dict[str, list[int]]:
+    position = {query_id: i for i, query_id in enumerate(query_ids)}
+    for bucket, ids in split.buckets.items():
+        unknown = [query_id for query_id in ids if query_id not in position]
+        if unknown:
+            raise InputError(
+                f"bucket {bucket!r} holds {len(unknown)} queries that the runs do not have, such "
+                f"as {unknown[0]!r}; split the queries of the runs"
+            )
+    return {name: [position[q] for q in ids] for name, ids in split.buckets.items()}
+
+
+def _results(
+    values: Float64, at: int, systems: list[str], measures: Sequence[str], bootstrap: Bootstrap
+) -> dict[str, SystemResult]:
+    """Return the results of float64[s, m, q], whose baseline is system `at`."""
+    both = np.stack([values, values - values[at]])
+    count = len(measures)
+    intervals = bootstrap.intervals(both.reshape(-1, values.shape[2]).T)
+    means, deltas = intervals[: len(systems) * count], intervals[len(systems) * count :]
+    return {
+        system: SystemResult(
+            dict(zip(measures, means[i * count :], strict=False)),
+            dict(zip(measures, deltas[i * count :], strict=False)),
+        )
+        for i, system in enumerate(systems)
+    }
+
+
+def _windows(deep: Mapping[str, GradedRun], settings: Settings) -> dict[str, WindowResult]:
+    ordered = [name for name in deep if name != settings.random]
+    windows = {}
+    for stage, window in settings.windows.items():
+        before = ordered.index(_system_of(stage, deep) or stage) - 1
+        source = ordered[max(before, 0)]
+        recall = _mean(Recall(window).of(deep[source]))
+        windows[stage] = WindowResult(window=window, source=source, recall=recall)
+    return windows
+
+
+def _curve(deep: Mapping[str, GradedRun]) -> Curve:
+    return Curve(
+        CURVE_CUTOFFS,
+        {
+            name: tuple(_mean(Recall(cutoff).of(run)) for cutoff in CURVE_CUTOFFS)
+            for name, run in deep.items()
+        },
+    )
+
+
+def _outcomes(system: str, measure: str, delta: Float64) -> Outcomes:
+    delta = delta[~np.isnan(delta)]
+    better, worse = delta > TIE, delta < -TIE
+    counts, _ = np.histogram(np.clip(delta[better | worse], -1.0, 1.0), OUTCOME_EDGES)
+    return Outcomes(
+        system=system,
+        measure=measure,
+        wins=int(better.sum()),
+        ties=len(delta) - int(better.sum()) - int(worse.sum()),
+        losses=int(worse.sum()),
+        edges=tuple(OUTCOME_EDGES.tolist()),
+        counts=tuple(counts.tolist()),
+    )
+
+
+def _mean(values: Float64) -> float:
+    """Return the mean over the queries that have a value; the caller has one at least."""
+    return float(np.nanmean(values))

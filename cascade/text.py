@@ -1,49 +1,226 @@
-"""Analysers: from a text to the terms that index, queries and features share.
+"""Analysers: how a text becomes terms, the same when it is indexed and when it is asked for.
 
-An analyser splits a text into words, folds case and diacritics, stems, and replaces synonyms.
-Words are runs of letters and digits; an apostrophe between letters and a point or comma between
-digits stay inside a word, everything else separates (an approximation of Unicode UAX #29, which
-Lucene's standard tokenizer follows; the underscore separates). No stop word is removed.
+A text is lower-cased, folded, cut into tokens and each token stemmed; then synonyms are contracted.
+
+Folding removes diacritics from Latin letters and spells ligatures and compatibility forms out.
+Tokens are runs of letters and digits, much as Unicode's standard (UAX #29) cuts them: an
+apostrophe between letters and a point or comma between digits belong to the token (`o'neill`,
+`3.5`), and each ideograph or hiragana is a token. Unlike the standard, an underscore, and a point
+or colon between letters, separate: shop texts are full of `red_dress`, `Color:Red` and missing
+blanks after a full stop. No stop word is removed.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import re
+import sys
+import threading
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache, lru_cache
+from itertools import chain
 from pathlib import Path
 
 import Stemmer
 
-from cascade.errors import InputError, nearest
+from cascade.errors import ConfigError, InputError, nearest
 
-VERSION = 1
-MAX_TOKEN = 100
-_CACHE_TERMS = 500_000
-_WORD = re.compile(
-    r"[^\W_]+(?:(?<=[^\W\d_])['’](?=[^\W\d_])[^\W_]+|(?<=\d)[.,](?=\d)[^\W_]+)*"
-)
-_GERMAN = str.maketrans({"ß": "ss", "ä": "a", "ö": "o", "ü": "u"})
+MAX_TOKEN_CHARS = 100
+_CACHED_CHUNKS = 1 << 18
+_CACHED_CHARS = 64
 
 
-@dataclass(frozen=True)
-class Synonyms:
-    """Hold the rules of a synonym file, in analysed terms.
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Say how an analyser works.
 
     Attributes:
-        rules: For the first term of each left side, the (left side, right side) pairs, the
-            longest left side first.
-        sha256: Of the file.
+        version: Raised whenever the same text would give other terms.
+        stemmer: The Snowball algorithm that stems each token, if any.
+        umlauts: Whether folding leaves ä, ö and ü to the stemmer, which tells them from a, o, u.
     """
 
-    rules: Mapping[str, tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]]
-    sha256: str
+    version: int
+    stemmer: str | None = None
+    umlauts: bool = False
 
-    def apply(self, tokens: list[str]) -> list[str]:
-        """Replace the longest left side at each place by its right side."""
+
+ANALYSERS: Mapping[str, Recipe] = {
+    "english": Recipe(version=1, stemmer="english"),
+    "german": Recipe(version=1, stemmer="german", umlauts=True),
+    "plain": Recipe(version=1),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Analyser:
+    """Turn texts into terms.
+
+    Attributes:
+        name: Its key in `ANALYSERS`.
+        version: Of the recipe.
+        fingerprint: Of all that decides the terms: the recipe, the stemmer's release and the
+            synonyms. Equal fingerprints mean equal terms.
+    """
+
+    name: str
+    version: int
+    fingerprint: str
+    _terms: _Terms = field(repr=False, compare=False)
+    _synonyms: Synonyms | None = field(default=None, repr=False, compare=False)
+
+    def tokens(self, text: str) -> list[str]:
+        """Return the terms of a text in its order."""
+        if not text.isascii():
+            text = _folded(text, self._terms.umlauts)
+        if text.isascii():
+            chunks = text.encode().translate(_ASCII_CHUNKS).decode().split()
+        else:
+            chunks = _CHUNK.findall(text)
+        found = list(chain.from_iterable(map(self._terms.__getitem__, chunks)))
+        return found if self._synonyms is None else self._synonyms.contracted(found)
+
+    def tokens_of(self, values: Sequence[str]) -> list[str]:
+        """Return the terms of all values, one after the other; no synonym spans two values."""
+        if len(values) == 1:
+            return self.tokens(values[0])
+        return list(chain.from_iterable(map(self.tokens, values)))
+
+
+def analyser(name: str, synonyms: Path | None = None) -> Analyser:
+    """Return the analyser of this name, with the synonyms of a file in Solr's form.
+
+    `a, b, c` says that these mean the same: each becomes the first. `a, b => c` replaces each on
+    the left by all on the right. Terms may have several words; the longest match wins; `#` opens
+    a comment line; `\\` takes the meaning from a comma or arrow. Lines that share a term join.
+
+    Raises:
+        InputError: If there is no such analyser.
+        ConfigError: With every bad line of the synonym file, or if it cannot be read.
+    """
+    if name not in ANALYSERS:
+        raise InputError(f"there is no analyser {name!r}; " + nearest(name, ANALYSERS))
+    if synonyms is None:
+        return _built(name, None, "")
+    try:
+        content = synonyms.read_text(encoding="utf-8")
+    except OSError as error:
+        problem = f"the synonym file cannot be read: {error.strerror}; correct the schema's path"
+        raise ConfigError(str(synonyms), [problem]) from None
+    except UnicodeDecodeError as error:
+        problem = f"byte {error.start} is not UTF-8; save the synonym file as UTF-8"
+        raise ConfigError(str(synonyms), [problem]) from None
+    return _built(name, content, str(synonyms))
+
+
+@lru_cache(maxsize=64)
+def _built(name: str, synonyms: str | None, source: str) -> Analyser:
+    recipe = ANALYSERS[name]
+    digest = None if synonyms is None else hashlib.sha256(synonyms.encode()).hexdigest()
+    release = Stemmer.version() if recipe.stemmer else None
+    made_of = json.dumps([name, recipe.version, recipe.stemmer, release, digest])
+    fingerprint = hashlib.sha256(made_of.encode()).hexdigest()[:16]
+    if synonyms is None:
+        return Analyser(name, recipe.version, fingerprint, _Terms(recipe))
+    plain = _built(name, None, "")
+    rules = _parse_synonyms(synonyms, source, plain.tokens)
+    return Analyser(name, recipe.version, fingerprint, plain._terms, rules)
+
+
+class _Terms(dict[str, tuple[str, ...]]):
+    """Remember the terms of each chunk of text between blanks and punctuation.
+
+    A lookup that hits is one dict access. The memory is bounded: a full one starts again.
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
+        super().__init__()
+        self.umlauts = recipe.umlauts
+        # A Stemmer object is not safe in several threads; misses are rare enough for a lock.
+        self._lock = threading.Lock()
+        self._stemmer = Stemmer.Stemmer(recipe.stemmer, 0) if recipe.stemmer else None
+
+    def __missing__(self, chunk: str) -> tuple[str, ...]:
+        pattern = _ASCII_TOKEN if chunk.isascii() else _unicode_token()
+        tokens = [token[:MAX_TOKEN_CHARS] for token in pattern.findall(chunk.lower())]
+        if self._stemmer is not None:
+            with self._lock:
+                tokens = [self._stemmer.stemWord(token) for token in tokens]
+        terms = tuple(map(sys.intern, tokens))
+        if len(chunk) <= _CACHED_CHARS:
+            if len(self) >= _CACHED_CHUNKS:
+                self.clear()
+            self[chunk] = terms
+        return terms
+
+
+# Inside a chunk stand letters, digits and what may join them; all else ASCII separates.
+_JOINERS = "'.,"
+_ASCII_CHUNKS = bytes(
+    ord(chr(i).lower()) if chr(i).isalnum() or chr(i) in _JOINERS else 32 for i in range(128)
+) + bytes(128)
+_CHUNK = re.compile(r"[^\s\x00-\x26\x28-\x2b\x2d\x2f\x3a-\x40\x5b-\x60\x7b-\x7f]+")
+_ASCII_TOKEN = re.compile(
+    r"[a-z0-9]+(?:(?:(?<=[a-z])'(?=[a-z])|(?<=[0-9])[.,](?=[0-9]))[a-z0-9]+)*"
+)
+_SINGLES = "\u3040-\u309f\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+
+# What normalisation leaves alone or would glue to its neighbour.
+_SPECIAL: Mapping[str, str] = {
+    **{"ß": "ss", "æ": "ae", "œ": "oe", "ø": "o", "đ": "d", "ð": "d", "ł": "l", "þ": "th"},
+    **{"ħ": "h", "ı": "i", "ŧ": "t", "ŋ": "n", "ĸ": "k", "ƒ": "f"},
+    **dict.fromkeys("\u2018\u2019\u02bc\u02b9\uff07`\u00b4", "'"),
+    **dict.fromkeys("\u2122\u2120\u00ae\u00a9\u2026", " "),
+    **dict.fromkeys("\u00ad\u200b\u200c\u200d\u2060\ufeff", ""),
+    **{"\u00bd": " 1/2 ", "\u00bc": " 1/4 ", "\u00be": " 3/4 "},
+}
+_SPECIAL_CHARS = re.compile("[" + "".join(_SPECIAL) + "]")
+_LATIN_MARKS = re.compile("(?<=[a-z])[\u0300-\u036f]+")
+_LATIN_MARKS_BUT_UMLAUTS = re.compile("(?<=[a-z])(?!(?<=[aou])\u0308)[\u0300-\u036f]+")
+
+
+def _folded(text: str, umlauts: bool) -> str:
+    text = _SPECIAL_CHARS.sub(lambda match: _SPECIAL[match.group()], text.lower())
+    # Compatibility forms decompose into capitals too: "℡" gives "TEL".
+    text = unicodedata.normalize("NFKD", text).lower()
+    text = (_LATIN_MARKS_BUT_UMLAUTS if umlauts else _LATIN_MARKS).sub("", text)
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
+@cache
+def _unicode_token() -> re.Pattern[str]:
+    """Return the token pattern of any script: a word's marks are part of it."""
+    marks = [i for i in range(0x300, 0x10000) if unicodedata.category(chr(i)) in ("Mn", "Mc")]
+    ranges = []
+    for mark in marks:
+        if ranges and ranges[-1][1] == mark - 1:
+            ranges[-1] = (ranges[-1][0], mark)
+        else:
+            ranges.append((mark, mark))
+    listed = "".join(f"\\u{low:04x}-\\u{high:04x}" for low, high in ranges)
+    word = rf"(?:(?![{_SINGLES}])[^\W_][{listed}]*)+"
+    joined = r"(?:(?<=[^\W\d_])'(?=[^\W\d_])|(?<=\d)[.,](?=\d))"
+    return re.compile(rf"[{_SINGLES}][{listed}]*|{word}(?:{joined}{word})*")
+
+
+_Words = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Synonyms:
+    """Hold the rules of a synonym file over analysed terms.
+
+    Attributes:
+        rules: By the first word of their left side: left and right sides, the longest first.
+    """
+
+    rules: Mapping[str, tuple[tuple[list[str], list[str]], ...]]
+
+    def contracted(self, tokens: list[str]) -> list[str]:
+        """Return the tokens with the left side of each rule replaced, the longest match first."""
         rules = self.rules
         if rules.keys().isdisjoint(tokens):
             return tokens
@@ -51,7 +228,7 @@ class Synonyms:
         at = 0
         while at < len(tokens):
             for left, right in rules.get(tokens[at], ()):
-                if tuple(tokens[at : at + len(left)]) == left:
+                if tokens[at : at + len(left)] == left:
                     out.extend(right)
                     at += len(left)
                     break
@@ -61,178 +238,84 @@ class Synonyms:
         return out
 
 
-class Analyser:
-    """Turn texts into terms; the same at index and at query time.
+class _Classes:
+    """Group terms that mean the same; each group stands for its first term in the file."""
 
-    Args:
-        name: Its name in schemas.
-        fold: Lower case and what else makes two spellings one, for a whole text.
-        stemmer: The name of a Snowball stemmer, or None.
-        synonyms: Rules that are applied to the stems.
-    """
+    def __init__(self) -> None:
+        self.parent: dict[_Words, _Words] = {}
+        self.order: dict[_Words, int] = {}
 
-    def __init__(
-        self,
-        name: str,
-        fold: Callable[[str], str],
-        stemmer: str | None,
-        synonyms: Synonyms | None = None,
-    ) -> None:
-        self.name = name
-        self.version = VERSION
-        self.synonyms = synonyms
-        self._fold = fold
-        self._language = stemmer
-        self._stems: dict[str, str] = {}
+    def head(self, term: _Words) -> _Words:
+        while self.parent.get(term, term) != term:
+            term = self.parent[term]
+        return term
 
-    @property
-    def fingerprint(self) -> str:
-        """Name, version and the checksum of the synonyms: what decides every term."""
-        rules = self.synonyms.sha256 if self.synonyms else "none"
-        return f"{self.name}/{self.version}/{rules}"
-
-    def tokens(self, text: str) -> list[str]:
-        """Return the terms of a text, in order."""
-        stems = self._stems
-        words = _WORD.findall(self._fold(text))
-        try:
-            found = [stems[word] for word in words]
-        except KeyError:
-            found = [self._stem(word) for word in words]
-        return self.synonyms.apply(found) if self.synonyms else found
-
-    def tokens_of(self, values: Sequence[str]) -> list[str]:
-        """Return the terms of a list of texts, one after the other."""
-        if len(values) == 1:
-            return self.tokens(values[0])
-        return [token for value in values for token in self.tokens(value)]
-
-    def spans(self, text: str) -> Iterator[tuple[int, int, str]]:
-        """Yield start, end and term of each word of a text, synonyms left as they are.
-
-        Folding can change lengths, so each word is folded alone.
-        """
-        for match in _WORD.finditer(text):
-            for word in _WORD.findall(self._fold(match.group())):
-                yield match.start(), match.end(), self._stem(word)
-
-    def _stem(self, word: str) -> str:
-        found = self._stems.get(word)
-        if found is None:
-            root = word.replace("’", "'")
-            if self._language == "english":
-                root = root.removesuffix("'s")
-            if self._language is not None:
-                # A Stemmer object is not safe to share between threads; making one is cheap.
-                root = Stemmer.Stemmer(self._language, 0).stemWord(root)
-            found = root[:MAX_TOKEN]
-            if len(self._stems) >= _CACHE_TERMS:
-                self._stems.clear()
-            self._stems[word] = found
-        return found
+    def join(self, terms: Sequence[_Words]) -> None:
+        for term in terms:
+            self.parent.setdefault(term, term)
+            self.order.setdefault(term, len(self.order))
+        heads = sorted({self.head(term) for term in terms}, key=self.order.__getitem__)
+        for other in heads[1:]:
+            self.parent[other] = heads[0]
 
 
-def _fold_latin(text: str) -> str:
-    """Return lower case without the diacritics of Latin letters."""
-    if text.isascii():
-        return text.lower()
-    lowered = unicodedata.normalize("NFKC", text).casefold()
-    if lowered.isascii():
-        return lowered
-    parts = unicodedata.normalize("NFKD", lowered)
-    return unicodedata.normalize(
-        "NFC", "".join(c for c in parts if not "̀" <= c <= "ͯ")
-    )
-
-
-def _fold_german(text: str) -> str:
-    return _fold_latin(text if text.isascii() else text.casefold().translate(_GERMAN))
-
-
-ANALYSERS: Mapping[str, tuple[Callable[[str], str], str | None]] = {
-    "english": (_fold_latin, "english"),
-    "german": (_fold_german, "german"),
-    "plain": (_fold_latin, None),
-}
-"""The analysers by name: how a text is folded, and the Snowball stemmer."""
-
-
-def analyser(name: str, synonyms: Path | None = None) -> Analyser:
-    """Return an analyser, the same object for the same name and file content.
-
-    Raises:
-        InputError: If there is no such analyser, or the synonym file cannot be used.
-    """
-    if name not in ANALYSERS:
-        raise InputError(f"there is no analyser {name!r}; {nearest(name, ANALYSERS)}")
-    if synonyms is None:
-        return _analyser(name, None, b"")
-    try:
-        content = synonyms.read_bytes()
-    except OSError as error:
-        raise InputError(f"cannot read the synonyms {synonyms}: {error.strerror}") from None
-    return _analyser(name, synonyms, content)
-
-
-@lru_cache(maxsize=64)
-def _analyser(name: str, path: Path | None, content: bytes) -> Analyser:
-    fold, stemmer = ANALYSERS[name]
-    plain = Analyser(name, fold, stemmer)
-    if path is None:
-        return plain
-    return Analyser(name, fold, stemmer, read_synonyms(content, plain, str(path)))
-
-
-def read_synonyms(content: bytes, plain: Analyser, source: str) -> Synonyms:
-    """Read synonym rules in Solr's form.
-
-    `a, b, c` makes the words equal: each becomes the first of its line, in documents and in
-    queries (what Lucene calls expand=false). `a, b => c, d` replaces what stands on the left by
-    all that stands on the right. `#` begins a comment. A side may have several words.
-
-    Args:
-        content: The file.
-        plain: The analyser that both sides go through.
-        source: Names the file in messages.
-
-    Raises:
-        InputError: Naming the line that is not of this form, or gives a left side twice.
-    """
-    try:
-        lines = content.decode("utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        raise InputError(f"{source} is not UTF-8: {error}") from None
-    table: dict[tuple[str, ...], tuple[tuple[str, ...], int]] = {}
-    for number, line in enumerate(lines, 1):
-        rule = line.split("#", 1)[0].strip()
-        if not rule:
+def _parse_synonyms(content: str, source: str, tokens: Callable[[str], list[str]]) -> Synonyms:
+    classes, replaced = _Classes(), dict[_Words, tuple[list[_Words], int]]()
+    problems: list[str] = []
+    for number, line in enumerate(content.lstrip("\ufeff").splitlines(), start=1):
+        if not line.strip() or line.lstrip().startswith("#"):
             continue
-        left, arrow, right = rule.partition("=>")
-        sides = _sides(left, plain)
-        targets = _sides(right, plain) if arrow else sides[:1]
-        if not sides or not targets or (not arrow and len(sides) < 2) or "=>" in right:
-            raise InputError(
-                f"{source}, line {number}: {line.strip()!r} is no rule; accepted are "
-                "'a, b, c' and 'a, b => c'"
+        try:
+            sides = [_terms_of(side, tokens) for side in re.split(r"(?<!\\)=>", line)]
+            _accept(sides, number, classes, replaced)
+        except ValueError as error:
+            problems.append(f"line {number}: {error}: {line.strip()[:80]!r}")
+    for left, (_, number) in replaced.items():
+        if left in classes.parent:
+            problems.append(
+                f"line {number}: {' '.join(left)!r} is replaced here and an equivalent elsewhere; "
+                "keep one of the two"
             )
-        made = tuple(term for target in targets for term in target)
-        for side in sides:
-            before, at = table.setdefault(side, (made, number))
-            if before != made:
-                raise InputError(
-                    f"{source}, line {number}: {' '.join(side)!r} has another rule on line {at}"
-                )
-    rules: dict[str, list[tuple[tuple[str, ...], tuple[str, ...]]]] = {}
-    for side, (made, _) in table.items():
-        if side != made:
-            rules.setdefault(side[0], []).append((side, made))
-    ordered = {
-        first: tuple(sorted(pairs, key=lambda pair: -len(pair[0])))
-        for first, pairs in rules.items()
+    if problems:
+        raise ConfigError(source, problems)
+    pairs = {term: classes.head(term) for term in classes.parent}
+    pairs |= {
+        left: tuple(chain.from_iterable(map(classes.head, rights)))
+        for left, (rights, _) in replaced.items()
     }
-    return Synonyms(ordered, hashlib.sha256(content).hexdigest())
+    rules: dict[str, list[tuple[list[str], list[str]]]] = {}
+    for left, right in pairs.items():
+        # A term of several words that stays as it is still keeps its parts from other rules.
+        if left != right or len(left) > 1:
+            rules.setdefault(left[0], []).append((list(left), list(right)))
+    by_length = {word: sorted(found, key=lambda r: -len(r[0])) for word, found in rules.items()}
+    return Synonyms({word: tuple(found) for word, found in by_length.items()})
 
 
-def _sides(text: str, plain: Analyser) -> list[tuple[str, ...]]:
-    analysed = (tuple(plain.tokens(side)) for side in text.split(","))
-    return [side for side in analysed if side]
+def _terms_of(side: str, tokens: Callable[[str], list[str]]) -> list[_Words]:
+    terms = []
+    for written in re.split(r"(?<!\\),", side):
+        words = tuple(tokens(re.sub(r"\\(.)", r"\1", written)))
+        if not words:
+            raise ValueError(f"the term {written.strip()!r} has no letter or digit")
+        terms.append(words)
+    return terms
+
+
+def _accept(
+    sides: list[list[_Words]],
+    number: int,
+    classes: _Classes,
+    replaced: dict[_Words, tuple[list[_Words], int]],
+) -> None:
+    if len(sides) > 2:
+        raise ValueError("there is more than one =>")
+    if len(sides) == 1:
+        if len(sides[0]) < 2:
+            raise ValueError("one term alone has no synonym; accepted are 'a, b' and 'a => b'")
+        classes.join(sides[0])
+        return
+    for left in sides[0]:
+        known = replaced.setdefault(left, (sides[1], number))
+        if known[0] != sides[1]:
+            raise ValueError(f"{' '.join(left)!r} is already replaced in line {known[1]}")

@@ -1,5 +1,6 @@
 """The parity gate: what it lets through, and every damage that it must catch."""
 
+import itertools
 import json
 
 import numpy as np
@@ -136,7 +137,7 @@ def test_the_verdict_is_that_of_a_plain_loop(lengths, seed, noise):
     native = random.integers(0, 40, ROWS) * 7e-6
     other = native + random.uniform(-noise, noise, ROWS)
     same, agreement = True, 0
-    for begin, end in zip(offsets[:-1], offsets[1:], strict=True):
+    for begin, end in itertools.pairwise(offsets):
         rows = range(begin, end)
         tops = [sorted(rows, key=lambda r, s=s: -s[r])[:10] for s in (native, other)]
         agreement += tops[0] == tops[1]

@@ -97,7 +97,8 @@ def unknown(candidates: Candidates) -> Bool:
 
 def narrowed(values: NDArray[np.float64], missing: Bool | None = None) -> Float32:
     """Return float32[n], NaN where missing; what float32 cannot hold becomes its extreme."""
-    narrow = np.clip(values, -_FLOAT32_MAX, _FLOAT32_MAX).astype(np.float32)
+    bounded = np.minimum(np.maximum(values, -_FLOAT32_MAX), _FLOAT32_MAX)
+    narrow = bounded.astype(np.float32)
     if missing is not None:
         narrow[missing] = np.nan
     return narrow

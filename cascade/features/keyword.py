@@ -87,17 +87,17 @@ def _match(candidates: Candidates, field: str) -> Float64:
     matched = np.bincount(hits.rows, minlength=len(values.values))
     shares = matched / np.maximum(words.lengths, 1)
     row = values.owners()[hits.rows]
-    covered = np.zeros((n, query.width), dtype=np.bool_)
-    covered[row, hits.codes] = True
+    covered = np.zeros((query.width, n), dtype=np.bool_)
+    covered[hits.codes, row] = True
     terms = query.counts[candidates.listing]
     defined = (candidates.rows >= 0) & (values.lengths > 0) & (terms > 0)
-    array = np.empty((n, 4))
-    array[:, _DEFINED] = np.where(defined, 1.0, np.nan)
-    array[:, _SHARE] = _largest(shares, values)
-    array[:, _COVERED] = covered.sum(axis=1)
-    array[:, _TERMS] = terms
-    array.flags.writeable = False
-    return array
+    table = np.empty((4, n))
+    table[_DEFINED] = np.where(defined, 1.0, np.nan)
+    table[_SHARE] = _largest(shares, values)
+    table[_COVERED] = covered.sum(axis=0)
+    table[_TERMS] = terms
+    table.flags.writeable = False
+    return table.T
 
 
 def _largest(shares: Float64, values: Ragged) -> Float64:

@@ -13,6 +13,7 @@ import numpy as np
 from cascade.candidates import Candidates, Float32, Float64, Int64
 from cascade.features.base import (
     BaseFeature,
+    Bool,
     Scope,
     column_of,
     narrowed,
@@ -56,8 +57,8 @@ class SortedNumbers:
         one = not len(owners) or owners[0] == owners[-1]
         order = np.argsort(values) if one else np.lexsort((values, owners))
         values, owners = values[order], owners[order]
-        starts = _begins(owners)
-        return cls(values, owners, present[order], starts, np.diff(starts, append=len(values)))
+        starts = _begins(owners[1:] != owners[:-1], len(owners))
+        return cls(values, owners, present[order], starts, _sizes(starts, len(values)))
 
     def means(self, values: Float64) -> Float64:
         """Return the mean over its listing of each of m sorted values, float64[m]."""
@@ -152,14 +153,13 @@ class Percentile(ListingFeature):
     def compared(self, ordered: SortedNumbers) -> Float64:
         """Return float64[m]."""
         numbers, owners = ordered.numbers, ordered.owners
-        new = np.ones(len(numbers), dtype=np.bool_)
-        new[1:] = (numbers[1:] != numbers[:-1]) | (owners[1:] != owners[:-1])
-        begins = np.flatnonzero(new)
-        sizes = np.diff(begins, append=len(numbers))
-        middle = np.repeat(begins + sizes / 2, sizes)
-        return (middle - np.repeat(ordered.starts, ordered.counts)) / np.repeat(
-            ordered.counts, ordered.counts
-        )
+        changes = (numbers[1:] != numbers[:-1]) | (owners[1:] != owners[:-1])
+        begins = _begins(changes, len(numbers))
+        sizes = _sizes(begins, len(numbers))
+        # Equal numbers have one listing, that of the first of them.
+        of = np.searchsorted(ordered.starts, begins, side="right") - 1
+        middle = (begins - ordered.starts[of] + sizes / 2) / ordered.counts[of]
+        return np.repeat(middle, sizes)
 
 
 @feature_kind("minmax")
@@ -198,8 +198,16 @@ class EngineScoreRatio(EngineFeature):
         return ordered.rows(ratio, len(candidates))
 
 
-def _begins(owners: Int64) -> Int64:
-    """Return where each run of equal owners begins."""
-    new = np.ones(len(owners), dtype=np.bool_)
-    new[1:] = owners[1:] != owners[:-1]
+def _begins(changes: Bool, n: int) -> Int64:
+    """Return where each run of equal values begins, given where neighbours differ, [n - 1]."""
+    new = np.ones(n, dtype=np.bool_)
+    new[1:] = changes
     return np.flatnonzero(new)
+
+
+def _sizes(begins: Int64, n: int) -> Int64:
+    """Return the length of each run among n values."""
+    ends = np.empty_like(begins)
+    ends[:-1] = begins[1:]
+    ends[-1:] = n
+    return ends - begins

@@ -32,20 +32,22 @@ class QueryTerms:
     Attributes:
         terms: int32[q, T], the distinct terms in order of appearance; -1 fills the rest, terms
             that no document has lie below it.
-        counts: int64[q], how many distinct terms there are.
         order: int8[q, L], the query's tokens as indices into its terms; -1 fills the rest.
-        tokens: int64[q], how many tokens there are.
         pairs: int8[q, T, T], the index of each pair of terms that stand next to each other in
             the query; -1 for all others.
-        pair_counts: int64[q], how many distinct pairs there are.
+        sizes: int64[4, q], how many distinct terms, tokens, distinct pairs and terms that any
+            document has.
     """
 
     terms: Int32
-    counts: Int64
     order: NDArray[np.int8]
-    tokens: Int64
     pairs: NDArray[np.int8]
-    pair_counts: Int64
+    sizes: Int64
+
+    @property
+    def counts(self) -> Int64:
+        """How many distinct terms each query has, int64[q]."""
+        return self.sizes[0]
 
     @property
     def width(self) -> int:
@@ -61,11 +63,13 @@ class Hits:
         positions: int64[h] into the flat tokens.
         codes: int64[h], which of the query's distinct terms stands there.
         rows: int64[h], the list of tokens that holds the place.
+        linked: bool[h], whether the next hit is the next token of the same list.
     """
 
     positions: Int64
     codes: Int64
     rows: Int64
+    linked: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +186,7 @@ def query_terms(documents: Documents, field: str, queries: Sequence[Query]) -> Q
     terms = np.full((len(texts), width), _NO_TERM, dtype=np.int32)
     order = np.full((len(texts), length), -1, dtype=np.int8)
     pairs = np.full((len(texts), width, width), -1, dtype=np.int8)
-    pair_counts = np.zeros(len(texts), dtype=np.int64)
+    sizes = np.zeros((4, len(texts)), dtype=np.int64)
     for i, (tokens, own) in enumerate(zip(texts, distinct, strict=True)):
         index = {term: j for j, term in enumerate(own)}
         codes = [index[token] for token in tokens]
@@ -190,10 +194,10 @@ def query_terms(documents: Documents, field: str, queries: Sequence[Query]) -> Q
         order[i, : len(codes)] = codes
         for pair, (left, right) in enumerate(dict.fromkeys(pairwise(codes))):
             pairs[i, left, right] = pair
-            pair_counts[i] = pair + 1
-    counts = np.array([len(own) for own in distinct], dtype=np.int64)
-    tokens_each = np.array([len(tokens) for tokens in texts], dtype=np.int64)
-    return QueryTerms(terms, counts, order, tokens_each, pairs, pair_counts)
+            sizes[2, i] = pair + 1
+        sizes[0, i], sizes[1, i] = len(own), len(tokens)
+        sizes[3, i] = sum(term >= 0 for term in own)
+    return QueryTerms(terms, order, pairs, sizes)
 
 
 def find_hits(values: Int32, offsets: Int64, listings: Int64, query: QueryTerms) -> Hits:
@@ -222,8 +226,11 @@ def find_hits(values: Int32, offsets: Int64, listings: Int64, query: QueryTerms)
         positions.append(places + start)
         codes.append(order[np.searchsorted(ascending, tokens[places])])
     flat = np.concatenate(positions)
-    counts = np.diff(np.searchsorted(flat, offsets))
-    return Hits(flat, np.concatenate(codes), np.repeat(np.arange(len(offsets) - 1), counts))
+    before = np.searchsorted(flat, offsets)
+    rows = np.repeat(np.arange(len(offsets) - 1), before[1:] - before[:-1])
+    linked = np.zeros(len(flat), dtype=np.bool_)
+    linked[:-1] = (flat[1:] - flat[:-1] == 1) & (rows[1:] == rows[:-1])
+    return Hits(flat, np.concatenate(codes), rows, linked)
 
 
 def match(candidates: Candidates, field: str, query: QueryTerms) -> Float64:
@@ -233,22 +240,19 @@ def match(candidates: Candidates, field: str, query: QueryTerms) -> Float64:
     hits = find_hits(tokens.values, tokens.offsets, candidates.offsets, query)
     n, width, listing = len(candidates), query.width, candidates.listing
     # Column by column in memory, since features read whole columns.
-    array = np.empty((_FIXED + 2 * width, n)).T
+    table = np.empty((_FIXED + 2 * width, n))
     defined = (candidates.rows >= 0) & (query.counts > 0)[listing]
-    array[:, _DEFINED] = np.where(defined, 1.0, np.nan)
-    array[:, _LENGTH] = tokens.lengths
-    array[:, _FIRST] = _first(hits, tokens.offsets)
-    array[:, _PAIRS] = _pairs(hits, query, listing)
-    array[:, _PHRASE] = _phrase(hits, query, listing)
-    idf = _idf(documents.statistics(field), query)
-    known = (query.terms >= 0).sum(axis=1)
-    each = np.stack([query.counts, query.tokens, query.pair_counts, known], axis=1)
-    array[:, _TERMS : _KNOWN + 1] = each[listing]
-    places = np.bincount(hits.rows * width + hits.codes, minlength=n * width)
-    array[:, _FIXED : _FIXED + width] = places.reshape(n, width)
-    array[:, _FIXED + width :] = idf[listing]
-    array.flags.writeable = False
-    return array
+    table[_DEFINED] = np.where(defined, 1.0, np.nan)
+    table[_LENGTH] = tokens.lengths
+    table[_FIRST] = _first(hits, tokens.offsets)
+    table[_PAIRS] = _pairs(hits, query, listing)
+    table[_PHRASE] = _phrase(hits, query, listing)
+    table[_TERMS : _KNOWN + 1] = np.take(query.sizes, listing, axis=1)
+    places = np.bincount(hits.codes * n + hits.rows, minlength=n * width)
+    table[_FIXED : _FIXED + width] = places.reshape(width, n)
+    table[_FIXED + width :] = np.take(_idf(documents.statistics(field), query), listing, axis=1)
+    table.flags.writeable = False
+    return table.T
 
 
 def _match_alone(candidates: Candidates, field: str) -> Float64:
@@ -256,7 +260,9 @@ def _match_alone(candidates: Candidates, field: str) -> Float64:
 
 
 def _idf(statistics: TextStatistics, query: QueryTerms) -> Float64:
-    """Return ln(1 + (N - df + 0.5) / (df + 0.5)) of each term (Robertson and Zaragoza 2009).
+    """Return ln(1 + (N - df + 0.5) / (df + 0.5)) of each term, float64[T, q].
+
+    After Robertson and Zaragoza 2009, kept above 0 as Lucene does.
 
     By the math library, term by term: numpy's logarithm may differ in its last bit with the
     place in an array.
@@ -264,10 +270,10 @@ def _idf(statistics: TextStatistics, query: QueryTerms) -> Float64:
     known = query.terms >= 0
     frequency = np.zeros(query.terms.shape, dtype=np.int64)
     frequency[known] = statistics.document_frequency[query.terms[known]]
-    idf = np.zeros(query.terms.shape)
+    idf = np.zeros((query.width, len(query.terms)))
     for i, j in np.argwhere(query.terms != _NO_TERM).tolist():
         df = int(frequency[i, j])
-        idf[i, j] = math.log1p((statistics.documents - df + 0.5) / (df + 0.5))
+        idf[j, i] = math.log1p((statistics.documents - df + 0.5) / (df + 0.5))
     return idf
 
 
@@ -281,35 +287,29 @@ def _first(hits: Hits, offsets: Int64) -> Float64:
 
 
 def _pairs(hits: Hits, query: QueryTerms, listing: Int64) -> Float64:
-    n, most = len(listing), int(query.pair_counts.max(initial=0))
-    if not most or not len(hits.rows):
-        return np.zeros(n)
-    next_to = (np.diff(hits.positions) == 1) & (hits.rows[1:] == hits.rows[:-1])
-    left = np.flatnonzero(next_to)
+    n, most = len(listing), int(query.sizes[2].max(initial=0))
+    left = np.flatnonzero(hits.linked) if most else hits.rows[:0]
     rows = hits.rows[left]
     pair = query.pairs[listing[rows], hits.codes[left], hits.codes[left + 1]]
-    found = np.zeros((n, most), dtype=np.bool_)
     asked = pair >= 0
-    found[rows[asked], pair[asked]] = True
-    counts: Float64 = found.sum(axis=1, dtype=np.float64)
+    found = np.zeros((most, n), dtype=np.bool_)
+    found[pair[asked], rows[asked]] = True
+    counts: Float64 = found.sum(axis=0, dtype=np.float64)
     return counts
 
 
 def _phrase(hits: Hits, query: QueryTerms, listing: Int64) -> Float64:
     phrase = np.zeros(len(listing))
-    if not len(hits.rows):
-        return phrase
     owner = listing[hits.rows]
-    # Each start is followed token by token; a gap or a row's end breaks the run.
     start = np.flatnonzero(hits.codes == query.order[owner, 0])
-    last = len(hits.rows) - 1
+    # Each start is followed token by token; a gap or a row's end breaks the run.
     for step in range(1, query.order.shape[1]):
-        after = np.minimum(start + step, last)
-        goes_on = (
-            (hits.positions[after] == hits.positions[start] + step)
-            & (hits.codes[after] == query.order[owner[start], step])
-            & (hits.rows[after] == hits.rows[start])
-        )
-        start = start[goes_on | (query.tokens[owner[start]] <= step)]
+        whole = query.sizes[1, owner[start]] == step
+        phrase[hits.rows[start[whole]]] = 1.0
+        start = start[~whole]
+        start = start[hits.linked[start + (step - 1)]]
+        start = start[hits.codes[start + step] == query.order[owner[start], step]]
+        if not len(start):
+            break
     phrase[hits.rows[start]] = 1.0
     return phrase

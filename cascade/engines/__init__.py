@@ -1,0 +1,1 @@
+"""The search engines behind the `Engine` contract, one module for each kind."""

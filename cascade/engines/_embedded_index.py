@@ -1,0 +1,152 @@
+"""What lies in the embedded engine's folder: its fields, its documents, and the seal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+import tantivy
+
+from cascade.errors import ChecksumError, NotFoundError
+from cascade.schema import Document, Field, Kind, Schema
+
+FORMAT = 1
+SEAL = "engine.json"
+ID, ROW, SOURCE = "_id", "_row", "_source"
+
+# The bits of int32 -1: a document without a catalogue row sorts behind all that have one.
+NO_ROW = 2**32 - 1
+
+
+def searched_fields(schema: Schema) -> tuple[Field, ...]:
+    """Return the text fields that retrieval looks into: those with a boost above 0."""
+    return tuple(field for field in schema.of_kind(Kind.TEXT) if field.boost > 0)
+
+
+def index_schema(schema: Schema) -> tantivy.Schema:
+    """Return the index's own fields for a schema.
+
+    Texts keep term frequencies but no positions, since phrases are matched by features on the
+    catalogue; their terms come analysed, parted by one space. Keywords, numbers and dates are
+    both indexed (`In`) and held in columns (ranges, `Exists`, facets, sort).
+    """
+    builder = tantivy.SchemaBuilder()
+    for field in searched_fields(schema):
+        builder.add_text_field(field.name, tokenizer_name="whitespace", index_option="freq")
+    for field in schema.of_kind(Kind.KEYWORD):
+        builder.add_text_field(field.name, fast=True, tokenizer_name="raw", index_option="basic")
+    for field in schema.of_kind(Kind.NUMBER, Kind.DATE):
+        builder.add_float_field(field.name, indexed=True, fast=True)
+    builder.add_unsigned_field(ROW, fast=True)
+    builder.add_text_field(ID, stored=True, tokenizer_name="raw", index_option="basic")
+    builder.add_bytes_field(SOURCE, stored=True)
+    return builder.build()
+
+
+def index_document(
+    searched: frozenset[str],
+    row: int | None,
+    document: Document,
+    tokens: Mapping[str, Sequence[str]],
+) -> tantivy.Document:
+    """Return a document as the index takes it.
+
+    Args:
+        searched: The names of the text fields that the index has.
+        row: Its catalogue row, None if the catalogue does not have it.
+        document: The checked document.
+        tokens: Its terms by text field.
+    """
+    made = tantivy.Document()
+    for name, terms in tokens.items():
+        if terms and name in searched:
+            made.add_text(name, " ".join(terms))
+    for name, values in document.keywords.items():
+        for value in values:
+            made.add_text(name, value)
+    for name, number in document.numbers.items():
+        made.add_float(name, number + 0.0)  # -0.0 is another term than 0.0
+    made.add_unsigned(ROW, NO_ROW if row is None else row)
+    made.add_text(ID, document.id)
+    made.add_bytes(SOURCE, source_bytes(document.raw))
+    return made
+
+
+def source_bytes(raw: Mapping[str, Any]) -> bytes:
+    """Return a raw document as JSON; lone surrogates become U+FFFD."""
+    try:
+        return orjson.dumps(raw)
+    except TypeError:
+        text = json.dumps(raw, ensure_ascii=False, default=str)
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
+
+
+def source_of(content: bytes) -> dict[str, Any]:
+    """Return the raw document of `source_bytes`."""
+    try:
+        found: dict[str, Any] = orjson.loads(content)
+    except orjson.JSONDecodeError:  # the standard library also writes NaN
+        found = json.loads(content)
+    return found
+
+
+def seal(folder: Path, schema: Schema, documents: int) -> None:
+    """Write the seal, the last file of a build: a folder without it is half-written."""
+    content = {"format": FORMAT, "documents": documents, "fields": _layout(schema)}
+    (folder / SEAL).write_bytes(orjson.dumps(content, option=orjson.OPT_INDENT_2))
+
+
+def open_index(folder: Path, schema: Schema) -> tantivy.Index:
+    """Open a sealed index.
+
+    Raises:
+        NotFoundError: If there is no index in the folder.
+        ChecksumError: If the index is half-written, damaged, or made for another schema.
+    """
+    if not (folder / SEAL).is_file():
+        if not folder.is_dir() or not any(folder.iterdir()):
+            raise NotFoundError(f"there is no index in {folder}; run `cascade index build`")
+        raise ChecksumError(
+            f"the index in {folder} is half-written: it has no {SEAL}; run `cascade index build`"
+        )
+    try:
+        content = orjson.loads((folder / SEAL).read_bytes())
+        format_, fields = int(content["format"]), dict(content["fields"])
+    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+        raise ChecksumError(f"{folder / SEAL} is damaged ({error}); build the index again") from None
+    if format_ != FORMAT:
+        raise ChecksumError(
+            f"the index in {folder} has format {format_}, this version reads {FORMAT}; "
+            "build the index again"
+        )
+    expected = _layout(schema)
+    for name in sorted(fields.keys() | expected.keys()):
+        if fields.get(name) != expected.get(name):
+            raise ChecksumError(
+                f"the index in {folder} was built for another schema: field {name!r} was "
+                f"{fields.get(name, 'absent')}, the schema says {expected.get(name, 'absent')}; "
+                "build the index again"
+            )
+    try:
+        index = tantivy.Index.open(str(folder))
+        index.config_reader(reload_policy="manual")
+        index.searcher()
+    except ValueError as error:
+        raise ChecksumError(f"the index in {folder} is damaged: {error}") from error
+    return index
+
+
+def _layout(schema: Schema) -> dict[str, str]:
+    """Return what the index must know of each field, in one phrase; weights may change freely."""
+    layout = {}
+    for field in schema.fields:
+        if field.kind is Kind.TEXT:
+            searched = "searched" if field.boost > 0 else "not searched"
+            rules = f", synonyms {field.synonyms.name}" if field.synonyms else ""
+            layout[field.name] = f"text, {field.analyser}{rules}, {searched}"
+        elif field.kind is not Kind.VECTOR:
+            layout[field.name] = str(field.kind)
+    return layout

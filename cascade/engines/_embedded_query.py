@@ -1,0 +1,226 @@
+"""From a query's words, filters and facets to the embedded engine's query objects.
+
+No text of a user is ever parsed as a query: every clause is built from terms and values.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+import tantivy
+
+from cascade.engines._embedded_index import ID, searched_fields
+from cascade.filters import AllOf, AnyOf, Exists, Filter, In, Not, Range, without_field
+from cascade.protocols import Asked, FacetValue
+from cascade.schema import Schema
+from cascade.text import Analyser, analyser
+
+MAX_QUERY_CHARS = 10_000
+MAX_QUERY_TERMS = 64
+
+# A segment reports this many values of a facet, so counts and order are exact up to here.
+_SEGMENT_VALUES = 65_000
+_SURROGATES = re.compile("[\ud800-\udfff]")
+_MUST, _SHOULD, _MUST_NOT = tantivy.Occur.Must, tantivy.Occur.Should, tantivy.Occur.MustNot
+
+Word = tuple[tuple[str, str], ...]
+"""One word of a query: the term that it is in each field, as (field, term) pairs."""
+
+
+def cleaned(text: str) -> str:
+    """Replace lone surrogates, which the engine cannot hold, by U+FFFD."""
+    return text if text.isascii() else _SURROGATES.sub("\ufffd", text)
+
+
+@dataclass(frozen=True)
+class QueryWriter:
+    """Write queries for one index.
+
+    Attributes:
+        schema: What documents look like.
+        index: The index's own schema.
+        analysers: The analyser of each text field, by name.
+    """
+
+    schema: Schema
+    index: tantivy.Schema
+    analysers: Mapping[str, Analyser]
+
+    def terms(self, field: str, text: str) -> list[str]:
+        """Return the distinct terms of a query text in a field, at most `MAX_QUERY_TERMS`."""
+        tokens = self.analysers[field].tokens(cleaned(text[:MAX_QUERY_CHARS]))
+        return list(dict.fromkeys(tokens))[:MAX_QUERY_TERMS]
+
+    def text(self, text: str, minimum_match: float) -> tantivy.Query | None:
+        """Return the query of a text, None if it has no term.
+
+        A document's score is the sum over fields and distinct terms of boost x BM25.
+        """
+        variants = self._words(text)
+        words = list(dict.fromkeys(chain.from_iterable(variants)))
+        if not words:
+            return None
+        if minimum_match <= 0 or len(words) == 1:
+            return _any([term for word in words for term in self._word(word)])
+        matching = [
+            tantivy.Query.boolean_query(
+                [(_SHOULD, _any(self._word(word))) for word in variant],
+                minimum_number_should_match=_needed(minimum_match, len(variant)),
+            )
+            for variant in variants
+        ]
+        if len(matching) == 1:
+            return matching[0]
+        scoring = _any([term for word in words for term in self._word(word)])
+        return tantivy.Query.boolean_query([(_MUST, scoring), (_MUST, _unscored(_any(matching)))])
+
+    def whole(
+        self, text: tantivy.Query | None, filters: AllOf, asked: Asked, only: Sequence[str] | None
+    ) -> tantivy.Query | None:
+        """Return the query of a text under filters; None if nothing can match."""
+        clauses = []
+        if text is not None:
+            clauses.append((_SHOULD if asked.match_all else _MUST, text))
+        elif not asked.match_all:
+            return None
+        if asked.match_all:
+            clauses.append((_MUST, _unscored(tantivy.Query.all_query())))
+        clauses += [(_MUST, _unscored(self._filter(part))) for part in filters.parts]
+        if only is not None:
+            clauses.append((_MUST, _unscored(self.ids(only))))
+        return clauses[0][1] if len(clauses) == 1 else tantivy.Query.boolean_query(clauses)
+
+    def page(self, ids: Sequence[str], filters: AllOf) -> tantivy.Query:
+        """Return the query of documents by id that still pass the filters."""
+        parts = [self.ids(ids), *map(self._filter, filters.parts)]
+        return tantivy.Query.boolean_query([(_MUST, _unscored(part)) for part in parts])
+
+    def ids(self, ids: Sequence[str]) -> tantivy.Query:
+        """Return the query of documents by id."""
+        return tantivy.Query.term_set_query(self.index, ID, [cleaned(doc_id) for doc_id in ids])
+
+    def _words(self, text: str) -> list[list[Word]]:
+        """Return the words of a text; more than one list where analysers part it differently.
+
+        Fields of one analyser share their words. Analysers that find the same number of terms
+        see the same words in other forms, which are matched place by place; otherwise (a synonym
+        of several words) each analyser's fields have a list of their own.
+        """
+        groups: dict[int, tuple[list[str], list[str]]] = {}
+        short = cleaned(text[:MAX_QUERY_CHARS])
+        for field in searched_fields(self.schema):
+            reader = self.analysers[field.name]
+            names, _ = groups.setdefault(id(reader), ([], reader.tokens(short)))
+            names.append(field.name)
+        found = [group for group in groups.values() if group[1]]
+        if len({len(tokens) for _, tokens in found}) <= 1:
+            places = zip(*(tokens for _, tokens in found), strict=True)
+            words = [
+                tuple(
+                    (name, term)
+                    for (names, _), term in zip(found, place, strict=True)
+                    for name in names
+                )
+                for place in places
+            ]
+            return [list(dict.fromkeys(words))[:MAX_QUERY_TERMS]]
+        return [
+            [
+                tuple((name, term) for name in names)
+                for term in list(dict.fromkeys(tokens))[:MAX_QUERY_TERMS]
+            ]
+            for names, tokens in found
+        ]
+
+    def _word(self, word: Word) -> list[tantivy.Query]:
+        clauses = []
+        for name, term in word:
+            clause = tantivy.Query.term_query(self.index, name, term, index_option="freq")
+            boost = self.schema.by_name[name].boost
+            clauses.append(clause if boost == 1 else tantivy.Query.boost_query(clause, boost))
+        return clauses
+
+    def _filter(self, part: Filter) -> tantivy.Query:
+        query = tantivy.Query
+        if isinstance(part, In):
+            values = [cleaned(v) if isinstance(v, str) else v + 0.0 for v in part.values]
+            return query.term_set_query(self.index, part.field, values)
+        if isinstance(part, Range):
+            return self._range(part)
+        if isinstance(part, Exists):
+            return query.exists_query(part.field)
+        if isinstance(part, Not):
+            inner = self._filter(part.inner)
+            return query.boolean_query([(_MUST, query.all_query()), (_MUST_NOT, inner)])
+        if isinstance(part, AnyOf):
+            return _any([self._filter(one) for one in part.parts])
+        if not part.parts:
+            return query.all_query()
+        return query.boolean_query([(_MUST, self._filter(one)) for one in part.parts])
+
+    def _range(self, part: Range) -> tantivy.Query:
+        lower = [(b + 0.0, not_equal) for b, not_equal in ((part.gte, 0), (part.gt, 1)) if b is not None]
+        upper = [(b + 0.0, -below) for b, below in ((part.lte, 0), (part.lt, 1)) if b is not None]
+        if not lower and not upper:
+            return tantivy.Query.exists_query(part.field)
+        low, above = max(lower, default=(None, 0))
+        high, below = min(upper, default=(None, 0))
+        return tantivy.Query.range_query(
+            self.index,
+            part.field,
+            tantivy.FieldType.Float,
+            lower_bound=low,
+            upper_bound=high,
+            include_lower=not above,
+            include_upper=not below,
+        )
+
+
+def facet_groups(facets: Sequence[str], filters: AllOf) -> dict[AllOf, list[str]]:
+    """Return which facets are counted under which filters: each under all but its own."""
+    groups: dict[AllOf, list[str]] = {}
+    for field in dict.fromkeys(facets):
+        groups.setdefault(without_field(filters, field), []).append(field)
+    return groups
+
+
+def facet_request(fields: Sequence[str], size: int) -> dict[str, Any]:
+    """Return the aggregation that counts the values of keyword fields."""
+    return {
+        field: {"terms": {"field": field, "size": size, "segment_size": _SEGMENT_VALUES}}
+        for field in fields
+    }
+
+
+def facet_values(answer: Mapping[str, Any], field: str) -> tuple[FacetValue, ...]:
+    """Return the counted values of one field, the most frequent first, then by value."""
+    counted = [FacetValue(b["key"], int(b["doc_count"])) for b in answer[field]["buckets"]]
+    return tuple(sorted(counted, key=lambda value: (-value.count, value.value)))
+
+
+def analysers_of(schema: Schema) -> dict[str, Analyser]:
+    """Return the analyser of each text field by name."""
+    return {
+        field.name: analyser(field.analyser, field.synonyms)
+        for field in schema.fields
+        if field.kind == "text"
+    }
+
+
+def _needed(share: float, words: int) -> int:
+    return min(words, max(1, math.ceil(share * words - 1e-9)))
+
+
+def _any(queries: list[tantivy.Query]) -> tantivy.Query:
+    if len(queries) == 1:
+        return queries[0]
+    return tantivy.Query.boolean_query([(_SHOULD, query) for query in queries])
+
+
+def _unscored(query: tantivy.Query) -> tantivy.Query:
+    return tantivy.Query.const_score_query(query, 0.0)

@@ -136,5 +136,7 @@ def nearest(name: str, valid: Iterable[str], most: int = 8) -> str:
     if not names:
         return "there are none"
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    listed = ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+    listed = ", ".join(names[:most]) + (
+        f" and {len(names) - most} more" if len(names) > most else ""
+    )
     return (f"did you mean {close[0]!r}? " if close else "") + f"accepted: {listed}"

@@ -175,7 +175,9 @@ class Registry:
             NotFoundError: If there is no such version.
         """
         if version not in self.versions(name):
-            raise NotFoundError(f"there is no {name}/{version}: {nearest(str(version), map(str, self.versions(name)))}")
+            raise NotFoundError(
+                f"there is no {name}/{version}: {nearest(str(version), map(str, self.versions(name)))}"
+            )
         aliases = self.aliases(name)
         if alias == LIVE and aliases.get(LIVE) not in (None, version):
             aliases[PREVIOUS] = aliases[LIVE]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -90,7 +89,7 @@ def check_preference(preference: Mapping[str, float], names: Iterable[str]) -> d
                 + nearest(str(name), known, most=len(known))
             )
         number = isinstance(share, int | float) and not isinstance(share, bool)
-        if not number or not math.isfinite(share) or not 0 <= share <= MAX_PREFERENCE:
+        if not number or not 0 <= share <= MAX_PREFERENCE:
             raise QueryError(
                 f"preference.{name} is {share!r}; accepted is a number from 0 (none) "
                 f"to {MAX_PREFERENCE:g}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, field, fields
 from typing import Any, TypeAlias, TypeVar
@@ -97,7 +97,7 @@ def above(low: float) -> Reader:
 
     def read(value: object, schema: Schema) -> float:
         number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or not math.isfinite(value) or value <= low:  # type: ignore[arg-type, operator]
+        if not number or not low < value <= sys.float_info.max:  # type: ignore[operator]
             raise ValueError(_refusal(value, f"a finite number above {low:g}"))
         return float(value)  # type: ignore[arg-type]
 

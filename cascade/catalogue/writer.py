@@ -90,9 +90,7 @@ class CatalogueWriter:
             self._file(f"{field.name}.vectors")
         arrays: Described = {
             "numbers": ("float64", (self._count, len(self._numeric))),
-            **{
-                f"{f.name}.vectors": ("float32", (self._count, f.dims)) for f in self._vectors
-            },
+            **{f"{f.name}.vectors": ("float32", (self._count, f.dims)) for f in self._vectors},
         }
         seeds: dict[str, int] = {}
         for keyword in self._keywords:
@@ -230,9 +228,7 @@ class _Ids:
     def _strings(self) -> list[bytes]:
         text = Path(self._stream.name).read_bytes()
         offsets = _offsets(np.array(self._lengths))
-        return [
-            text[a:b] for a, b in zip(offsets[:-1], offsets[1:], strict=True)
-        ]
+        return [text[a:b] for a, b in zip(offsets[:-1], offsets[1:], strict=True)]
 
 
 class _TextColumn:

@@ -14,7 +14,14 @@ import click
 import numpy as np
 import orjson
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 from cascade import workflows
 from cascade.config import Config, load_config
@@ -29,7 +36,10 @@ def config_options(command: Callable[P, R]) -> Callable[P, R]:
     """Add `--config`, `--set` and `--cascade`."""
     for option in (
         click.option(
-            "--cascade", "name", metavar="NAME", help="Which cascade of the file; default: the first."
+            "--cascade",
+            "name",
+            metavar="NAME",
+            help="Which cascade of the file; default: the first.",
         ),
         click.option(
             "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override one setting."

@@ -94,5 +94,7 @@ def status(
         return
     out = console()
     checked = "every checksum compared" if verify else "headers, lengths and samples checked"
-    out.print(f"{found.live}: {found.documents:,} documents, {found.bytes / 1e6:,.1f} MB, {checked}")
+    out.print(
+        f"{found.live}: {found.documents:,} documents, {found.bytes / 1e6:,.1f} MB, {checked}"
+    )
     out.print(f"generations: {', '.join(found.generations)}")

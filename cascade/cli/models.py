@@ -96,7 +96,11 @@ def _described(registry: Registry, name: str, version: int) -> dict[str, object]
         manifest = registry.load(f"{name}@{version}").manifest
     except CascadeError as error:
         return {
-            "kind": "damaged", "features": 0, "queries": 0, "rows": 0, "created": 0.0,
+            "kind": "damaged",
+            "features": 0,
+            "queries": 0,
+            "rows": 0,
+            "created": 0.0,
             "error": str(error),
         }
     return {

@@ -11,6 +11,7 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
+from cascade.candidates import Query
 from cascade.cli.console import (
     FILE,
     chosen,
@@ -26,7 +27,6 @@ from cascade.errors import FilterError, QueryError
 from cascade.evaluation import to_json
 from cascade.evaluation.html import to_html
 from cascade.evaluation.terminal import render
-from cascade.candidates import Query
 from cascade.filters import parse
 from cascade.pipeline import Explanation, PageRequest, Trace
 from cascade.workflows import Protocol, TrainReport, evaluate_config, train_config
@@ -125,7 +125,9 @@ def evaluate(
 @click.option("--offset", default=0, help="Ranks to skip.")
 @click.option("--filters", default="{}", help="A filter, as JSON.")
 @click.option("--facet", "facets", multiple=True, help="A keyword field to count.")
-@click.option("--field", "fields", multiple=True, help="A document key to show; default: text fields.")
+@click.option(
+    "--field", "fields", multiple=True, help="A document key to show; default: text fields."
+)
 @click.option("--prefer", "preference", multiple=True, metavar="NAME=SHARE", help="An objective.")
 @json_option
 @told

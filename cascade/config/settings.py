@@ -53,7 +53,9 @@ class JudgmentSettings(Settings):
     format: Literal["columns", "svmlight"] = Field(
         "columns", description="a table with a header, or SVMlight with features in it"
     )
-    query_id: str | None = Field(None, description="column of the query id; default: the text is it")
+    query_id: str | None = Field(
+        None, description="column of the query id; default: the text is it"
+    )
     query: str = Field("query", description="column of the query text")
     doc_id: str = Field("doc_id", description="column of the document id")
     grade: str = Field("grade", description="column of the grade; an empty one is skipped")
@@ -104,7 +106,9 @@ class TreeSettings(Settings):
     rounds: Positive = Field(300, description="most trees")
     depth: Annotated[int, Field(ge=1, le=12)] = Field(6, description="depth of a tree")
     learning_rate: Annotated[float, Field(gt=0, le=1)] = Field(0.1, description="shrinkage")
-    min_child_weight: Annotated[float, Field(ge=0)] = Field(1.0, description="least weight of a leaf")
+    min_child_weight: Annotated[float, Field(ge=0)] = Field(
+        1.0, description="least weight of a leaf"
+    )
     row_share: Annotated[float, Field(gt=0, le=1)] = Field(1.0, description="rows of each tree")
     column_share: Annotated[float, Field(gt=0, le=1)] = Field(
         0.8, description="features of each tree"
@@ -130,7 +134,9 @@ class StageSettings(Settings):
     features: list[str] = Field(
         default_factory=lambda: ["*"], description="names or patterns of the features it reads"
     )
-    linear: LinearSettings = Field(default_factory=LinearSettings, description="fit of a linear ranker")
+    linear: LinearSettings = Field(
+        default_factory=LinearSettings, description="fit of a linear ranker"
+    )
     trees: TreeSettings = Field(default_factory=TreeSettings, description="fit of boosted trees")
 
 
@@ -173,7 +179,9 @@ class ServiceSettings(Settings):
 
     host: str = Field("127.0.0.1", description="the address to listen on")
     port: Annotated[int, Field(ge=0, le=65_535)] = Field(8080, description="0 takes a free one")
-    budget_ms: Annotated[float, Field(gt=0)] = Field(500.0, description="of a request that names none")
+    budget_ms: Annotated[float, Field(gt=0)] = Field(
+        500.0, description="of a request that names none"
+    )
     threads: Annotated[int, Field(ge=1, le=256)] = Field(4, description="requests ranked at once")
     max_body: Positive = Field(1_048_576, description="bytes of a request's body")
 

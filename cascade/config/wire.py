@@ -90,7 +90,9 @@ def features_of(config: Config, schema: Schema) -> Features:
         except ImportError as error:
             message = f"features.modules: cannot import {module!r}: {error}"
             raise ConfigError(str(config.path), [message]) from None
-    definitions: list[Mapping[str, Any]] = list(standard_features(schema)) if settings.standard else []
+    definitions: list[Mapping[str, Any]] = (
+        list(standard_features(schema)) if settings.standard else []
+    )
     names = [str(d.get("name")) for d in definitions]
     unused = [p for p in settings.remove if not fnmatch.filter(names, p)]
     if unused:
@@ -100,7 +102,9 @@ def features_of(config: Config, schema: Schema) -> Features:
     return build_features([*kept, *settings.add], schema, source=str(config.path))
 
 
-def stage_features(config: Config, stage: StageSettings, features: Features, schema: Schema) -> Features:
+def stage_features(
+    config: Config, stage: StageSettings, features: Features, schema: Schema
+) -> Features:
     """Return the features that a stage reads, in the order of the whole set.
 
     Raises:

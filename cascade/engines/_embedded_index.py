@@ -116,7 +116,9 @@ def open_index(folder: Path, schema: Schema) -> tantivy.Index:
         content = orjson.loads((folder / SEAL).read_bytes())
         format_, fields = int(content["format"]), dict(content["fields"])
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
-        raise ChecksumError(f"{folder / SEAL} is damaged ({error}); build the index again") from None
+        raise ChecksumError(
+            f"{folder / SEAL} is damaged ({error}); build the index again"
+        ) from None
     if format_ != FORMAT:
         raise ChecksumError(
             f"the index in {folder} has format {format_}, this version reads {FORMAT}; "

@@ -164,7 +164,9 @@ class QueryWriter:
         return query.boolean_query([(_MUST, self._filter(one)) for one in part.parts])
 
     def _range(self, part: Range) -> tantivy.Query:
-        lower = [(b + 0.0, not_equal) for b, not_equal in ((part.gte, 0), (part.gt, 1)) if b is not None]
+        lower = [
+            (b + 0.0, not_equal) for b, not_equal in ((part.gte, 0), (part.gt, 1)) if b is not None
+        ]
         upper = [(b + 0.0, -below) for b, below in ((part.lte, 0), (part.lt, 1)) if b is not None]
         if not lower and not upper:
             return tantivy.Query.exists_query(part.field)

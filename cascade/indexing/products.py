@@ -41,7 +41,9 @@ class Quarantine:
             DocumentError: If bad lines are refused.
         """
         if self.on_error is OnError.REFUSE:
-            raise DocumentError(f"{reason}. Nothing was built; --on-error skip leaves such lines out")
+            raise DocumentError(
+                f"{reason}. Nothing was built; --on-error skip leaves such lines out"
+            )
         self.count += 1
         if len(self.reasons) < MAX_TOLD:
             self.reasons.append(reason)

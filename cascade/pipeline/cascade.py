@@ -18,11 +18,11 @@ from cascade.pipeline.stages import Stage, run_stages
 from cascade.pipeline.trace import (
     MAX_DEPTH,
     MAX_SIZE,
+    Explanation,
     Item,
     Outcome,
     Page,
     PageRequest,
-    Explanation,
     Ranked,
     Ranking,
     Snapshot,
@@ -265,9 +265,7 @@ class Cascade:
     def _retrieved(
         self, query: Query, request: PageRequest, depth: int, deadline: Deadline
     ) -> tuple[Retrieval, bool]:
-        asked = Asked(
-            facets=request.facets, sort=request.sort, minimum_match=self.minimum_match
-        )
+        asked = Asked(facets=request.facets, sort=request.sort, minimum_match=self.minimum_match)
         retrieval = self.engine.retrieve([query], depth, asked, deadline)
         if self.minimum_match == 0 or retrieval.totals[0].value or not query.text.strip():
             return retrieval, False
@@ -371,9 +369,7 @@ class Cascade:
                     dropped += 1
                     continue
                 rank = request.offset + len(items) + 1
-                items.append(
-                    Item(doc_id, rank, float(score), document.fields, document.highlights)
-                )
+                items.append(Item(doc_id, rank, float(score), document.fields, document.highlights))
             at += len(rows)
         deeper = at < total or ranked.retrieval.totals[0].value > total
         return tuple(items), (at if deeper and at < MAX_DEPTH and items else None), dropped
@@ -397,4 +393,3 @@ def given_candidates(
         columns={"engine_score": ordered, "engine_rank": ranks},
         doc_ids=names if (rows < 0).any() else None,
     )
-

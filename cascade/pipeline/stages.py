@@ -93,9 +93,7 @@ def run_stages(
     return (head if tail is None else joined(head, tail)), tuple(traces)
 
 
-def run_stage(
-    stage: Stage, head: Candidates, deadline: Deadline
-) -> tuple[Candidates, StageTrace]:
+def run_stage(stage: Stage, head: Candidates, deadline: Deadline) -> tuple[Candidates, StageTrace]:
     """Reorder every row of `head` by the stage, or return it as it is and say why."""
     rows = len(head)
     predicted, left = stage.cost.predict_ms(rows), deadline.left_ms()

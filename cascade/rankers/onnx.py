@@ -83,7 +83,7 @@ def _session(model: bytes) -> ort.InferenceSession:
     options.log_severity_level = 4
     try:
         return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # noqa: BLE001  (the runtime's errors share no public base)
+    except Exception as error:
         raise RankerError(f"ONNX Runtime cannot load the model: {_first_line(error)}") from None
 
 
@@ -91,7 +91,7 @@ def _run(session: ort.InferenceSession, outputs: list[str], rows: Float32) -> Ma
     run: Callable[..., Any] = session.run
     try:
         found = run(outputs, {INPUT: np.ascontiguousarray(rows)})
-    except Exception as error:  # noqa: BLE001  (as above)
+    except Exception as error:
         raise RankerError(f"ONNX Runtime failed: {_first_line(error)}") from None
     return {name: values.reshape(-1) for name, values in zip(outputs, found, strict=True)}
 

@@ -135,5 +135,7 @@ def _shown(config: Config) -> dict[str, Any]:
         "name": settings.name,
         "engine": settings.engine.kind,
         "size": settings.retrieval.size,
-        "stages": [{"name": s.name, "ranker": s.ranker, "window": s.window} for s in settings.stages],
+        "stages": [
+            {"name": s.name, "ranker": s.ranker, "window": s.window} for s in settings.stages
+        ],
     }

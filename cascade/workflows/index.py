@@ -75,6 +75,4 @@ def index_status(config: Config, *, verify: bool = False) -> IndexStatus:
     live = store.live()
     catalogue = Catalogue.open(live.catalogue, schema_of(config), verify=verify)
     size = sum(p.stat().st_size for p in live.path.rglob("*") if p.is_file())
-    return IndexStatus(
-        live.name, len(catalogue), store.names(), size, verify, dict(live.manifest)
-    )
+    return IndexStatus(live.name, len(catalogue), store.names(), size, verify, dict(live.manifest))

@@ -228,9 +228,7 @@ def _train_stage(
     if promote:
         registry.point(name, LIVE, bundle.manifest.version)
     seconds = time.perf_counter() - start
-    return StageReport(
-        stage.name, bundle.label, len(features.names), parity, fit.summary, seconds
-    )
+    return StageReport(stage.name, bundle.label, len(features.names), parity, fit.summary, seconds)
 
 
 def _fit(config: Config, stage: StageSettings, train: Dataset, validation: Dataset) -> Fit:
@@ -246,9 +244,7 @@ def _parity(
     config: Config, name: str, fit: Fit, features: Features, train: Dataset
 ) -> ParityReport:
     """Compare training's scores with those of the graph and of the ranker that would serve it."""
-    probe = parity_rows(
-        train.matrix, seed=config.settings.training.seed, splits=fit.splits
-    )
+    probe = parity_rows(train.matrix, seed=config.settings.training.seed, splits=fit.splits)
     ranker = OnnxRanker(fit.onnx, features)
     # The graph is scored in one batch, the served ranker listing by listing as requests come.
     offsets = probe.offsets

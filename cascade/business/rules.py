@@ -1,0 +1,253 @@
+"""Rules: hard statements on a list, certain for any scores.
+
+`Exclude` and `MinStock` are compiled into the engine's filter. `Boost` and `Bury` give a new order
+by themselves. `AtMost` and `Pin` bind each other and are seated together, by `seating`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cascade.business.settings import (
+    above,
+    field_of,
+    one_of,
+    setting,
+    slots,
+    text,
+    texts,
+    where,
+    whole,
+)
+from cascade.business.where import matches
+from cascade.candidates import Candidates, Int64, Query
+from cascade.filters import AllOf, AnyOf, Exists, Filter, Not, Range
+from cascade.schema import Kind, Schema
+
+T = TypeVar("T", bound="type[BaseRule]")
+
+RULES: dict[str, type[BaseRule]] = {}
+
+
+def rule_kind(kind: str) -> Callable[[T], T]:
+    """Register a class of rules under the name that configurations use."""
+
+    def register(cls: T) -> T:
+        if kind in RULES:
+            raise ValueError(f"rule kind {kind!r} is taken by {RULES[kind].__name__}")
+        RULES[kind] = cls
+        cls.kind = kind
+        return cls
+
+    return register
+
+
+def normalised(query_text: str) -> str:
+    """Return a query's text as rules compare it: case and outer or doubled spaces do not count."""
+    return " ".join(query_text.casefold().split())
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaseRule:
+    """Say which requests a rule is for.
+
+    Attributes:
+        name: Names it in traces and messages.
+        queries: The texts it is for, as `normalised` compares them; none means every text.
+        surfaces: The surfaces it is for; none means every request, also one without a surface.
+    """
+
+    kind: ClassVar[str] = ""
+
+    name: str = setting(text)
+    queries: tuple[str, ...] = setting(texts, ())
+    surfaces: tuple[str, ...] = setting(texts, ())
+
+    @cached_property
+    def texts(self) -> frozenset[str]:
+        """The normalised texts that the rule is for."""
+        return frozenset(map(normalised, self.queries))
+
+    def covers(self, query: Query) -> bool:
+        """Return whether the rule is for this request."""
+        return (not self.texts or normalised(query.text) in self.texts) and (
+            not self.surfaces or query.surface in self.surfaces
+        )
+
+    def meets(self, other: BaseRule) -> bool:
+        """Return whether some request is covered by both rules."""
+        return _overlap(self.texts, other.texts) and _overlap(
+            frozenset(self.surfaces), frozenset(other.surfaces)
+        )
+
+    def faults(self, schema: Schema) -> list[str]:
+        """Return what is wrong between settings, each line beginning with `.setting: `."""
+        return []
+
+
+class RetrievalRule(BaseRule, ABC):
+    """Keep documents out of retrieval."""
+
+    @abstractmethod
+    def condition(self) -> Filter:
+        """Return what every retrieved document must satisfy."""
+
+
+@rule_kind("exclude")
+@dataclass(frozen=True, kw_only=True)
+class Exclude(RetrievalRule):
+    """Never show documents that a filter accepts."""
+
+    where: AllOf = setting(where)
+
+    def condition(self) -> Filter:
+        """Return the opposite of the filter."""
+        return Not(self.where)
+
+
+@rule_kind("min_stock")
+@dataclass(frozen=True, kw_only=True)
+class MinStock(RetrievalRule):
+    """Show only documents with enough stock.
+
+    Attributes:
+        field: The number field of the stock.
+        at_least: The least stock.
+        missing: `keep` or `drop` documents that do not say their stock.
+        where: The documents that the rule is for; None means all.
+    """
+
+    field: str = setting(field_of(Kind.NUMBER))
+    at_least: float = setting(above(0), 1.0)
+    missing: str = setting(one_of("keep", "drop"), "keep")
+    where: AllOf | None = setting(where, None)
+
+    def condition(self) -> Filter:
+        """Return the range, or that the rule is not for the document."""
+        accepted: list[Filter] = [Range(self.field, gte=self.at_least)]
+        if self.missing == "keep":
+            accepted.append(Not(Exists(self.field)))
+        if self.where is not None:
+            accepted.append(Not(self.where))
+        return accepted[0] if len(accepted) == 1 else AnyOf(tuple(accepted))
+
+
+class OrderRule(BaseRule, ABC):
+    """Give a list a new order by itself.
+
+    Attributes:
+        upward: Whether the rows that the rule is about are those that go up.
+    """
+
+    upward: ClassVar[bool]
+
+    @abstractmethod
+    def apply(self, candidates: Candidates) -> Int64:
+        """Return int64[n], the present position of the row at each rank of one listing."""
+
+
+@rule_kind("boost")
+@dataclass(frozen=True, kw_only=True)
+class Boost(OrderRule):
+    """Move rows that a filter accepts up.
+
+    Such a row rises by `ranks`, less where the top or other rising rows are in its way; it never
+    falls. Rising rows keep their order, and so do the others.
+
+    Attributes:
+        where: The rows that rise.
+        ranks: How many ranks; None means to the top.
+    """
+
+    upward: ClassVar[bool] = True
+
+    where: AllOf = setting(where)
+    ranks: int | None = setting(whole(1), None)
+
+    def apply(self, candidates: Candidates) -> Int64:
+        """Return int64[n]."""
+        # The half puts a rising row before the one whose rank it takes.
+        return _shifted(matches(self.where, candidates), self.ranks, -1, -0.5)
+
+
+@rule_kind("bury")
+@dataclass(frozen=True, kw_only=True)
+class Bury(OrderRule):
+    """Move rows that a filter accepts down.
+
+    Such a row falls by `ranks`, less where the end or other falling rows are in its way; it never
+    rises. Falling rows keep their order, and so do the others.
+
+    Attributes:
+        where: The rows that fall.
+        ranks: How many ranks; None means to the end of the list.
+    """
+
+    upward: ClassVar[bool] = False
+
+    where: AllOf = setting(where)
+    ranks: int | None = setting(whole(1), None)
+
+    def apply(self, candidates: Candidates) -> Int64:
+        """Return int64[n]."""
+        return _shifted(matches(self.where, candidates), self.ranks, 1, 0.5)
+
+
+@rule_kind("at_most")
+@dataclass(frozen=True, kw_only=True)
+class AtMost(BaseRule):
+    """Allow at most `count` rows of each value of a keyword field in the first `top`.
+
+    Rows over the quota go just below rank `top` in their order. They stand above it only if
+    nothing else is left or a pin puts them there; pinned rows count. A row without a value is
+    free, and one with many values counts for each.
+
+    Attributes:
+        field: The keyword field, as the seller.
+        count: How many rows of one value.
+        top: The first ranks that the quota is for.
+        where: The rows that count; None means all.
+    """
+
+    field: str = setting(field_of(Kind.KEYWORD))
+    count: int = setting(whole(1))
+    top: int = setting(whole(1))
+    where: AllOf | None = setting(where, None)
+
+    def faults(self, schema: Schema) -> list[str]:
+        """Return that a quota as large as its top never acts."""
+        if self.count >= self.top:
+            return [f".count: is {self.count}; accepted is less than top, which is {self.top}"]
+        return []
+
+
+@rule_kind("pin")
+@dataclass(frozen=True, kw_only=True)
+class Pin(BaseRule):
+    """Put documents to slots.
+
+    Attributes:
+        slots: Pairs of document id and slot; 1 is the top of the list. A slot beyond the end of
+            the list means the last that no other pin has.
+    """
+
+    slots: tuple[tuple[str, int], ...] = setting(slots)
+
+
+def _overlap(left: frozenset[str], right: frozenset[str]) -> bool:
+    return not left or not right or bool(left & right)
+
+
+def _shifted(moved: NDArray[np.bool_], ranks: int | None, sign: int, half: float) -> Int64:
+    count = len(moved)
+    distance = count if ranks is None else min(ranks, count)
+    keys = np.arange(count, dtype=np.float64)
+    keys[moved] += sign * distance + half
+    return np.argsort(keys, kind="stable")

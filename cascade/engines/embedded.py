@@ -1,0 +1,385 @@
+"""The embedded engine: a tantivy index in a folder, searched within the process."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import tantivy
+
+from cascade.candidates import UNKNOWN, Candidates, Documents, Query
+from cascade.engines._embedded_index import (
+    ID,
+    NO_ROW,
+    ROW,
+    SOURCE,
+    index_document,
+    index_schema,
+    open_index,
+    seal,
+    searched_fields,
+    source_of,
+)
+from cascade.engines._embedded_order import NOTHING, Found, first
+from cascade.engines._embedded_query import (
+    QueryWriter,
+    analysers_of,
+    cleaned,
+    facet_groups,
+    facet_request,
+    facet_values,
+)
+from cascade.engines.highlight import highlighted
+from cascade.errors import ChecksumError, EngineError, QueryError, nearest
+from cascade.protocols import (
+    NEVER,
+    Asked,
+    Capability,
+    Deadline,
+    FacetValue,
+    PageDocument,
+    Retrieval,
+    Total,
+)
+from cascade.schema import Document, Kind, Schema
+
+WRITER_MEMORY_MB = 64
+UPDATE_MEMORY_MB = 32
+MAX_FACET_SIZE = 1_000
+_ASKED = Asked()
+
+
+class EmbeddedWriter:
+    """Fill a new index, document by document.
+
+    Args:
+        folder: Where the index goes; made if it is not there, and must be empty.
+        schema: What documents look like.
+        memory_mb: How much is gathered before it is written out as a segment.
+    """
+
+    def __init__(self, folder: Path, schema: Schema, *, memory_mb: int = WRITER_MEMORY_MB) -> None:
+        self._folder = folder
+        self._schema = schema
+        self._searched = frozenset(field.name for field in searched_fields(schema))
+        self._count = 0
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise EngineError(f"{folder} is not empty; give a new folder for a new index")
+        with _failing("begin an index"):
+            index = tantivy.Index(index_schema(schema), str(folder), sort_by_field=ROW)
+            # With two threads the order of equal documents would change from build to build.
+            self._writer = index.writer(memory_mb * 2**20, num_threads=1)
+
+    def add(self, row: int, document: Document, tokens: Mapping[str, Sequence[str]]) -> None:
+        """Add a document; `tokens` are its terms by text field.
+
+        Raises:
+            EngineError: If it cannot be written.
+        """
+        with _failing("add a document"):
+            self._writer.add_document(index_document(self._searched, row, document, tokens))
+        self._count += 1
+
+    def finish(self) -> None:
+        """Write out, merge and seal the index.
+
+        Raises:
+            EngineError: If it cannot be written.
+        """
+        with _failing("finish an index"):
+            self._writer.commit()
+            self._writer.wait_merging_threads()
+            seal(self._folder, self._schema, self._count)
+
+
+class EmbeddedEngine:
+    """Search one index; any number of threads may read while one updates.
+
+    Args:
+        folder: What an `EmbeddedWriter` has finished.
+        schema: What documents look like.
+        documents: The catalogue of the same build.
+
+    Raises:
+        NotFoundError: If there is no index.
+        ChecksumError: If it is half-written, damaged, or of another build than `documents`.
+    """
+
+    def __init__(self, folder: Path, schema: Schema, documents: Documents) -> None:
+        self._schema = schema
+        self._documents = documents
+        self._index = open_index(folder, schema)
+        self._queries = QueryWriter(schema, self._index.schema, analysers_of(schema))
+        self._searched = frozenset(field.name for field in searched_fields(schema))
+        self._lock = threading.Lock()
+        self._writer: tantivy.IndexWriter | None = None
+        self._closed = False
+        self._check_rows(folder)
+
+    @property
+    def kind(self) -> str:
+        """The engine's name in configuration."""
+        return "embedded"
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """All of them."""
+        return frozenset(Capability)
+
+    def retrieve(
+        self,
+        queries: Sequence[Query],
+        size: int,
+        asked: Asked = _ASKED,
+        deadline: Deadline = NEVER,
+    ) -> Retrieval:
+        """Return up to `size` (>= 0) candidates for each query, with totals and facets.
+
+        Ordered by (score descending, row ascending), or by `asked.sort` with scores of 0.
+
+        Raises:
+            QueryError: If the size, a facet or the sort field cannot be used.
+            EngineError: If the index fails, or the deadline has passed before a query begins; a
+                query that has begun is not interrupted.
+        """
+        self._check(queries, size, asked)
+        searcher = self._searcher()
+        listings: list[Found] = []
+        facets = []
+        for i, query in enumerate(queries):
+            if deadline.left_ms() <= 0:
+                raise EngineError(
+                    f"the deadline passed before query {i + 1} of {len(queries)} was retrieved"
+                )
+            only = None if asked.only is None else asked.only[i]
+            with _failing("retrieve"):
+                text = self._queries.text(query.text, asked.minimum_match)
+                whole = self._queries.whole(text, query.filters, asked, only)
+                order = asked.sort or (ROW if text is None else None)
+                listings.append(NOTHING if whole is None else first(searcher, whole, size, order))
+                if asked.facets:
+                    facets.append(self._facets(searcher, query, text, asked, only))
+        return Retrieval(
+            candidates=self._candidates(searcher, queries, listings),
+            totals=tuple(Total(found.total) for found in listings),
+            facets=tuple(facets),
+        )
+
+    def fetch(
+        self,
+        query: Query,
+        ids: Sequence[str],
+        fields: Sequence[str] | None = None,
+        highlight: Sequence[str] = (),
+    ) -> list[PageDocument | None]:
+        """Return the page's documents in the order of `ids`, None for one that is gone.
+
+        Raises:
+            QueryError: If a field to highlight is no text field.
+            EngineError: If the index fails.
+        """
+        texts = {field.name for field in self._schema.of_kind(Kind.TEXT)}
+        for name in highlight:
+            if name not in texts:
+                raise QueryError(f"highlight: {name!r} is no text field; " + nearest(name, texts))
+        searcher = self._searcher()
+        wanted = [cleaned(doc_id) for doc_id in ids]
+        if not wanted:
+            return []
+        terms = {name: self._queries.terms(name, query.text) for name in highlight}
+        pages: dict[str, PageDocument] = {}
+        with _failing("fetch"):
+            page = self._queries.page(wanted, query.filters)
+            for _, address in searcher.search(page, len(set(wanted)), count=False).hits:
+                stored = searcher.doc(address)
+                pages[stored.get_first(ID)] = self._page(stored, fields, terms)
+        return [pages.get(doc_id) for doc_id in wanted]
+
+    def upsert(self, documents: Sequence[Document]) -> None:
+        """Put documents in place of those with the same ids; seen after `refresh`.
+
+        A document that the catalogue knows keeps its row.
+
+        Raises:
+            EngineError: If they cannot be written.
+        """
+        rows = self._documents.rows([document.id for document in documents]).tolist()
+        with self._lock, _failing("upsert"):
+            writer = self._updating()
+            for row, document in zip(rows, documents, strict=True):
+                tokens = {
+                    name: self._queries.analysers[name].tokens_of(values)
+                    for name, values in document.texts.items()
+                }
+                known = None if row == UNKNOWN else row
+                writer.delete_documents_by_term(ID, document.id)
+                writer.add_document(index_document(self._searched, known, document, tokens))
+
+    def delete(self, ids: Sequence[str]) -> None:
+        """Take documents away; seen after `refresh`. Unknown ids change nothing.
+
+        Raises:
+            EngineError: If it cannot be written.
+        """
+        with self._lock, _failing("delete"):
+            writer = self._updating()
+            for doc_id in ids:
+                writer.delete_documents_by_term(ID, cleaned(doc_id))
+
+    def refresh(self) -> None:
+        """Make all updates durable, and seen by every retrieval that begins after this call.
+
+        Raises:
+            EngineError: If they cannot be written.
+        """
+        self._searcher()
+        with self._lock, _failing("refresh"):
+            if self._writer is not None:
+                self._writer.commit()
+            self._index.reload()
+
+    def healthy(self) -> bool:
+        """Return whether the index answers."""
+        try:
+            searcher = self._searcher()
+            with _failing("answer"):
+                searcher.search(tantivy.Query.all_query(), 1, count=False)
+        except EngineError:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Let go of the index; updates that were not refreshed are lost."""
+        with self._lock:
+            self._closed = True
+            if self._writer is not None:
+                with _failing("close"):
+                    self._writer.wait_merging_threads()
+                self._writer = None
+
+    def _searcher(self) -> tantivy.Searcher:
+        if self._closed:
+            raise EngineError("the engine is closed; open it again")
+        return self._index.searcher()
+
+    def _updating(self) -> tantivy.IndexWriter:
+        if self._closed:
+            raise EngineError("the engine is closed; open it again")
+        if self._writer is None:
+            self._writer = self._index.writer(UPDATE_MEMORY_MB * 2**20, num_threads=1)
+        return self._writer
+
+    def _check_rows(self, folder: Path) -> None:
+        with _failing("open"):
+            beyond = tantivy.Query.range_query(
+                self._index.schema,
+                ROW,
+                tantivy.FieldType.Unsigned,
+                lower_bound=len(self._documents),
+                upper_bound=NO_ROW,
+                include_upper=False,
+            )
+            many = self._index.searcher().search(beyond, 1).count
+        if many:
+            raise ChecksumError(
+                f"the index in {folder} has {many} documents beyond the {len(self._documents)} rows "
+                "of its catalogue: they are of different builds; build the index again"
+            )
+
+    def _check(self, queries: Sequence[Query], size: int, asked: Asked) -> None:
+        if size < 0:
+            raise QueryError(f"size is {size}; accepted is 0 or more")
+        if asked.only is not None and len(asked.only) != len(queries):
+            raise QueryError(f"only names ids for {len(asked.only)} of {len(queries)} queries")
+        if not 0 <= asked.facet_size <= MAX_FACET_SIZE:
+            raise QueryError(f"facet_size is {asked.facet_size}; accepted is 0 to {MAX_FACET_SIZE}")
+        keywords = [field.name for field in self._schema.of_kind(Kind.KEYWORD)]
+        for name in asked.facets:
+            if name not in keywords:
+                raise QueryError(
+                    f"facets: {name!r} is no keyword field; " + nearest(name, keywords)
+                )
+        if asked.sort is not None:
+            sortable = [field.name for field in self._schema.of_kind(Kind.NUMBER, Kind.DATE)]
+            name = asked.sort.field
+            if name not in sortable:
+                raise QueryError(
+                    f"sort: {name!r} is no number or date field; " + nearest(name, sortable)
+                )
+
+    def _facets(
+        self,
+        searcher: tantivy.Searcher,
+        query: Query,
+        text: tantivy.Query | None,
+        asked: Asked,
+        only: Sequence[str] | None,
+    ) -> dict[str, tuple[FacetValue, ...]]:
+        counted: dict[str, tuple[FacetValue, ...]] = dict.fromkeys(asked.facets, ())
+        if asked.facet_size == 0:
+            return counted
+        for filters, fields in facet_groups(asked.facets, query.filters).items():
+            whole = self._queries.whole(text, filters, asked, only)
+            if whole is not None:
+                answer = searcher.aggregate(whole, facet_request(fields, asked.facet_size))
+                counted.update((field, facet_values(answer, field)) for field in fields)
+        return counted
+
+    def _candidates(
+        self, searcher: tantivy.Searcher, queries: Sequence[Query], listings: Sequence[Found]
+    ) -> Candidates:
+        lengths = [len(found.rows) for found in listings]
+        rows = np.concatenate([NOTHING.rows, *(found.rows for found in listings)])
+        scores = np.concatenate([NOTHING.scores, *(found.scores for found in listings)])
+        ranks = [np.arange(1, n + 1, dtype=np.float32) for n in lengths]
+        doc_ids = None
+        unknown = np.flatnonzero(rows == UNKNOWN)
+        if len(unknown):
+            addresses = [address for found in listings for address in found.addresses]
+            doc_ids = np.array(self._documents.ids(rows), dtype=object)
+            with _failing("retrieve"):
+                for at in unknown.tolist():
+                    doc_ids[at] = searcher.doc(addresses[at]).get_first(ID)
+        return Candidates(
+            queries=tuple(queries),
+            offsets=np.cumsum([0, *lengths]).astype(np.int64),
+            rows=rows,
+            scores=scores,
+            documents=self._documents,
+            columns={
+                "engine_score": scores,
+                "engine_rank": np.concatenate([NOTHING.scores, *ranks]),
+            },
+            doc_ids=doc_ids,
+        )
+
+    def _page(
+        self,
+        stored: tantivy.Document,
+        fields: Sequence[str] | None,
+        terms: Mapping[str, Sequence[str]],
+    ) -> PageDocument:
+        raw = source_of(stored.get_first(SOURCE))
+        shown = raw if fields is None else {name: raw[name] for name in fields if name in raw}
+        if not terms:
+            return PageDocument(shown)
+        texts = self._schema.document(raw).texts
+        marked = {}
+        for name, found in terms.items():
+            fragment = highlighted(texts.get(name, ()), found, self._queries.analysers[name])
+            if fragment is not None:
+                marked[name] = fragment
+        return PageDocument(shown, marked)
+
+
+@contextmanager
+def _failing(doing: str) -> Iterator[None]:
+    """Turn what the index raises into an `EngineError`."""
+    try:
+        yield
+    except (ValueError, OSError, RuntimeError) as error:
+        raise EngineError(f"the embedded engine failed to {doing}: {error}") from error

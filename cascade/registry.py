@@ -175,9 +175,8 @@ class Registry:
             NotFoundError: If there is no such version.
         """
         if version not in self.versions(name):
-            raise NotFoundError(
-                f"there is no {name}/{version}: {nearest(str(version), map(str, self.versions(name)))}"
-            )
+            known = map(str, self.versions(name))
+            raise NotFoundError(f"there is no {name}/{version}: {nearest(str(version), known)}")
         aliases = self.aliases(name)
         if alias == LIVE and aliases.get(LIVE) not in (None, version):
             aliases[PREVIOUS] = aliases[LIVE]

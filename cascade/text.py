@@ -18,7 +18,7 @@ import re
 import sys
 import threading
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from itertools import chain
@@ -89,13 +89,22 @@ class Analyser:
             return self.tokens(values[0])
         return list(chain.from_iterable(map(self.tokens, values)))
 
+    def spans(self, text: str) -> Iterator[tuple[int, int, list[str]]]:
+        """Yield start, end and terms of each word of a text as it stands, for marking matches.
+
+        Each word is analysed alone, so a synonym of several words is not contracted.
+        """
+        # One character for one, so that the places stay those of the text.
+        for word in _unicode_token().finditer(text.translate(_APOSTROPHES)):
+            yield word.start(), word.end(), self.tokens(word.group())
+
 
 def analyser(name: str, synonyms: Path | None = None) -> Analyser:
-    """Return the analyser of this name, with the synonyms of a file in Solr's form.
+    r"""Return the analyser of this name, with the synonyms of a file in Solr's form.
 
     `a, b, c` says that these mean the same: each becomes the first. `a, b => c` replaces each on
     the left by all on the right. Terms may have several words; the longest match wins; `#` opens
-    a comment line; `\\` takes the meaning from a comma or arrow. Lines that share a term join.
+    a comment line; `\` takes the meaning from a comma or arrow. Lines that share a term join.
 
     Raises:
         InputError: If there is no such analyser.
@@ -171,12 +180,16 @@ _SINGLES = "\u3040-\u309f\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000
 # What normalisation leaves alone or would glue to its neighbour.
 _SPECIAL: Mapping[str, str] = {
     **{"ß": "ss", "æ": "ae", "œ": "oe", "ø": "o", "đ": "d", "ð": "d", "ł": "l", "þ": "th"},
-    **{"ħ": "h", "ı": "i", "ŧ": "t", "ŋ": "n", "ĸ": "k", "ƒ": "f"},
-    **dict.fromkeys("\u2018\u2019\u02bc\u02b9\uff07`\u00b4", "'"),
+    **{"ħ": "h", "\u0131": "i", "ŧ": "t", "ŋ": "n", "ĸ": "k", "ƒ": "f"},
+    **dict.fromkeys("\u2018\u2019\u02bc\u02b9\uff07\u00b4", "'"),
     **dict.fromkeys("\u2122\u2120\u00ae\u00a9\u2026", " "),
+    # Dashes, quotes and bullets separate anyway; without them most texts are ASCII from here on.
+    **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u201c\u201d\u201e\u00ab\u00bb", " "),
+    **dict.fromkeys("\u2022\u00b7\u00b0\u00d7\u2032\u2033", " "),
     **dict.fromkeys("\u00ad\u200b\u200c\u200d\u2060\ufeff", ""),
     **{"\u00bd": " 1/2 ", "\u00bc": " 1/4 ", "\u00be": " 3/4 "},
 }
+_APOSTROPHES = {ord(char): "'" for char, plain in _SPECIAL.items() if plain == "'"}
 _SPECIAL_CHARS = re.compile("[" + "".join(_SPECIAL) + "]")
 _LATIN_MARKS = re.compile("(?<=[a-z])[\u0300-\u036f]+")
 _LATIN_MARKS_BUT_UMLAUTS = re.compile("(?<=[a-z])(?!(?<=[aou])\u0308)[\u0300-\u036f]+")
@@ -194,7 +207,7 @@ def _folded(text: str, umlauts: bool) -> str:
 def _unicode_token() -> re.Pattern[str]:
     """Return the token pattern of any script: a word's marks are part of it."""
     marks = [i for i in range(0x300, 0x10000) if unicodedata.category(chr(i)) in ("Mn", "Mc")]
-    ranges = []
+    ranges: list[tuple[int, int]] = []
     for mark in marks:
         if ranges and ranges[-1][1] == mark - 1:
             ranges[-1] = (ranges[-1][0], mark)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.table import Table
@@ -29,7 +30,7 @@ def list_models(
 ) -> None:
     """List every bundle and which one is live."""
     registry = registry_of(chosen(config_path, overrides, name))
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "name": bundle,
             "version": version,

@@ -104,7 +104,7 @@ def _keys(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
     return [] if at is None else [f.alias or name for name, f in at.model_fields.items()]
 
 
-def _model_in(annotation: Any) -> type[BaseModel] | None:
+def _model_in(annotation: object) -> type[BaseModel] | None:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     for inner in getattr(annotation, "__args__", ()):

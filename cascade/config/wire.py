@@ -13,13 +13,13 @@ from cascade.catalogue import Catalogue
 from cascade.config.load import Config
 from cascade.config.settings import StageSettings
 from cascade.engines.embedded import EmbeddedEngine, EmbeddedWriter
-from cascade.errors import ConfigError, nearest
+from cascade.errors import ConfigError, InputError, nearest
 from cascade.features import Features, build_features, standard_features
 from cascade.indexing import Generation, Store
 from cascade.judgments import JudgmentColumns
-from cascade.measures import Measure, parse_measure
+from cascade.measures import parse_measure
 from cascade.pipeline import Cascade, Stage
-from cascade.protocols import Engine, IndexWriter
+from cascade.protocols import Engine, IndexWriter, Measure
 from cascade.registry import Registry
 from cascade.schema import Schema, load_schema
 
@@ -29,7 +29,7 @@ _ENGINES: Mapping[str, Callable[[Generation, Schema, Catalogue], Engine]] = {
     ),
 }
 _WRITERS: Mapping[str, Callable[[Path, Schema], IndexWriter]] = {
-    "embedded": lambda folder, schema: EmbeddedWriter(folder, schema),
+    "embedded": EmbeddedWriter,
 }
 
 
@@ -150,7 +150,7 @@ def measures_of(config: Config) -> tuple[Measure, ...]:
     for text in config.settings.evaluation.measures:
         try:
             found.append(parse_measure(text))
-        except ValueError as error:
+        except InputError as error:
             problems.append(f"evaluation.measures: {error}")
     if problems:
         raise ConfigError(str(config.path), problems)

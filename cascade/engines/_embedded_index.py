@@ -93,6 +93,17 @@ def source_of(content: bytes) -> dict[str, Any]:
     return found
 
 
+def stored(document: tantivy.Document, name: str) -> Any:  # noqa: ANN401
+    """Return what a found document keeps under `ID` (str) or `SOURCE` (bytes)."""
+    return document.get_first(name)
+
+
+def count_of(result: tantivy.SearchResult) -> int:
+    """Return how many documents match."""
+    count: int = result.count  # type: ignore[attr-defined] # missing from the stubs
+    return count
+
+
 def seal(folder: Path, schema: Schema, documents: int) -> None:
     """Write the seal, the last file of a build: a folder without it is half-written."""
     content = {"format": FORMAT, "documents": documents, "fields": _layout(schema)}

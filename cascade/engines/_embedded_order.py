@@ -9,7 +9,7 @@ import numpy as np
 import tantivy
 
 from cascade.candidates import Float32, Int32
-from cascade.engines._embedded_index import ROW
+from cascade.engines._embedded_index import ROW, count_of
 from cascade.protocols import Sort
 
 MAX_TIED = 50_000
@@ -52,7 +52,7 @@ def first(
             by row, and the name of the row field by row.
     """
     if size == 0 or searcher.num_docs == 0:
-        count = searcher.search(query, 1).count or 0
+        count = count_of(searcher.search(query, 1))
         return Found(NOTHING.rows, NOTHING.scores, (), count)
     most = min(size + MAX_TIED, searcher.num_docs)
     limit = min(size + _SPARE, searcher.num_docs)
@@ -62,7 +62,7 @@ def first(
         if len(hits) < limit or limit >= most or hits[-1][0] != hits[size - 1][0]:
             break
         limit = min(limit * _GROWTH, most)
-    total = result.count or 0
+    total = count_of(result)
     if not hits:
         return Found(NOTHING.rows, NOTHING.scores, (), total)
     keys, addresses = zip(*hits, strict=True)

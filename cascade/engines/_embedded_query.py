@@ -147,21 +147,24 @@ class QueryWriter:
 
     def _filter(self, part: Filter) -> tantivy.Query:
         query = tantivy.Query
-        if isinstance(part, In):
-            values = [cleaned(v) if isinstance(v, str) else v + 0.0 for v in part.values]
-            return query.term_set_query(self.index, part.field, values)
-        if isinstance(part, Range):
-            return self._range(part)
-        if isinstance(part, Exists):
-            return query.exists_query(part.field)
-        if isinstance(part, Not):
-            inner = self._filter(part.inner)
-            return query.boolean_query([(_MUST, query.all_query()), (_MUST_NOT, inner)])
-        if isinstance(part, AnyOf):
-            return _any([self._filter(one) for one in part.parts])
-        if not part.parts:
-            return query.all_query()
-        return query.boolean_query([(_MUST, self._filter(one)) for one in part.parts])
+        match part:
+            case In(field, values):
+                exact = [cleaned(v) if isinstance(v, str) else v + 0.0 for v in values]
+                found = query.term_set_query(self.index, field, exact)
+            case Range():
+                found = self._range(part)
+            case Exists(field):
+                found = query.exists_query(field)
+            case Not(inner):
+                everything = (_MUST, query.all_query())
+                found = query.boolean_query([everything, (_MUST_NOT, self._filter(inner))])
+            case AnyOf(parts):
+                found = _any([self._filter(one) for one in parts])
+            case AllOf(()):
+                found = query.all_query()
+            case AllOf(parts):
+                found = query.boolean_query([(_MUST, self._filter(one)) for one in parts])
+        return found
 
     def _range(self, part: Range) -> tantivy.Query:
         lower = [

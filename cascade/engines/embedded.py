@@ -16,12 +16,14 @@ from cascade.engines._embedded_index import (
     NO_ROW,
     ROW,
     SOURCE,
+    count_of,
     index_document,
     index_schema,
     open_index,
     seal,
     searched_fields,
     source_of,
+    stored,
 )
 from cascade.engines._embedded_order import NOTHING, Found, first
 from cascade.engines._embedded_query import (
@@ -195,8 +197,8 @@ class EmbeddedEngine:
         with _failing("fetch"):
             page = self._queries.page(wanted, query.filters)
             for _, address in searcher.search(page, len(set(wanted)), count=False).hits:
-                stored = searcher.doc(address)
-                pages[stored.get_first(ID)] = self._page(stored, fields, terms)
+                found = searcher.doc(address)
+                pages[stored(found, ID)] = self._page(stored(found, SOURCE), fields, terms)
         return [pages.get(doc_id) for doc_id in wanted]
 
     def upsert(self, documents: Sequence[Document]) -> None:
@@ -283,11 +285,11 @@ class EmbeddedEngine:
                 upper_bound=NO_ROW,
                 include_upper=False,
             )
-            many = self._index.searcher().search(beyond, 1).count
+            many = count_of(self._index.searcher().search(beyond, 1))
         if many:
             raise ChecksumError(
-                f"the index in {folder} has {many} documents beyond the {len(self._documents)} rows "
-                "of its catalogue: they are of different builds; build the index again"
+                f"the index in {folder} has {many} documents beyond the {len(self._documents)} "
+                "rows of its catalogue: they are of different builds; build the index again"
             )
 
     def _check(self, queries: Sequence[Query], size: int, asked: Asked) -> None:
@@ -343,7 +345,7 @@ class EmbeddedEngine:
             doc_ids = np.array(self._documents.ids(rows), dtype=object)
             with _failing("retrieve"):
                 for at in unknown.tolist():
-                    doc_ids[at] = searcher.doc(addresses[at]).get_first(ID)
+                    doc_ids[at] = stored(searcher.doc(addresses[at]), ID)
         return Candidates(
             queries=tuple(queries),
             offsets=np.cumsum([0, *lengths]).astype(np.int64),
@@ -359,11 +361,11 @@ class EmbeddedEngine:
 
     def _page(
         self,
-        stored: tantivy.Document,
+        source: bytes,
         fields: Sequence[str] | None,
         terms: Mapping[str, Sequence[str]],
     ) -> PageDocument:
-        raw = source_of(stored.get_first(SOURCE))
+        raw = source_of(source)
         shown = raw if fields is None else {name: raw[name] for name in fields if name in raw}
         if not terms:
             return PageDocument(shown)

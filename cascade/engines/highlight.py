@@ -50,17 +50,10 @@ def highlighted(
 
 
 def _words(text: str, wanted: frozenset[str], reader: Analyser) -> list[_Word]:
-    words: list[_Word] = []
-    for start, end, term in reader.spans(text):
-        found = {term}.intersection(wanted)
-        if not found and reader.synonyms is not None:
-            found = wanted.intersection(reader.synonyms.apply([term]))
-        match = min(found, default=None)
-        if words and words[-1].start == start:
-            # Folding parted one word of the text in two; it is marked if either half matches.
-            match = words.pop().term or match
-        words.append(_Word(start, end, match))
-    return words
+    return [
+        _Word(start, end, next((term for term in terms if term in wanted), None))
+        for start, end, terms in reader.spans(text)
+    ]
 
 
 def _densest(matches: Sequence[_Word], length: int) -> tuple[tuple[int, int], int, int]:

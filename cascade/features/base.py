@@ -90,18 +90,14 @@ def fields_read(feature: object) -> tuple[str, ...]:
     return tuple(name for name in named if name)
 
 
-def unknown(candidates: Candidates) -> Bool:
-    """Return which rows the documents do not have, bool[n]."""
-    return candidates.rows < 0
+def bounded(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return float64[n]; what float32 cannot hold becomes its extreme."""
+    return np.minimum(np.maximum(values, -_FLOAT32_MAX), _FLOAT32_MAX)
 
 
-def narrowed(values: NDArray[np.float64], missing: Bool | None = None) -> Float32:
-    """Return float32[n], NaN where missing; what float32 cannot hold becomes its extreme."""
-    bounded = np.minimum(np.maximum(values, -_FLOAT32_MAX), _FLOAT32_MAX)
-    narrow = bounded.astype(np.float32)
-    if missing is not None:
-        narrow[missing] = np.nan
-    return narrow
+def narrowed(values: NDArray[np.float64]) -> Float32:
+    """Return float32[n]; what float32 cannot hold becomes its extreme."""
+    return bounded(values).astype(np.float32)
 
 
 def per_row(candidates: Candidates, values: Sequence[float]) -> Float32:

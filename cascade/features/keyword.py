@@ -12,7 +12,7 @@ from functools import partial
 import numpy as np
 
 from cascade.candidates import Candidates, Float32, Float64, Ragged
-from cascade.features.base import BaseFeature, field_of, narrowed
+from cascade.features.base import BaseFeature, field_of
 from cascade.features.matching import find_hits, query_terms
 from cascade.features.registry import feature_kind
 from cascade.schema import Kind
@@ -33,7 +33,7 @@ class KeywordFeature(BaseFeature):
     def values(self, candidates: Candidates) -> Float32:
         """Return float32[n] from 0 to 1."""
         array = _matches(candidates, self.field)
-        return narrowed(self.measured(array) * array[:, _DEFINED])
+        return (self.measured(array) * array[:, _DEFINED]).astype(np.float32)
 
     def measured(self, array: Float64) -> Float64:
         """Return float64[n] where the row has a value and its query a term."""
@@ -94,7 +94,7 @@ def _match(candidates: Candidates, field: str) -> Float64:
     table = np.empty((4, n))
     table[_DEFINED] = np.where(defined, 1.0, np.nan)
     table[_SHARE] = _largest(shares, values)
-    table[_COVERED] = covered.sum(axis=0)
+    table[_COVERED] = covered.sum(axis=0, dtype=np.float64)
     table[_TERMS] = terms
     table.flags.writeable = False
     return table.T

@@ -15,6 +15,7 @@ from cascade.features.base import (
     BaseFeature,
     Bool,
     Scope,
+    bounded,
     column_of,
     narrowed,
     number_of,
@@ -52,8 +53,9 @@ class SortedNumbers:
             listing: int64[n], ascending.
         """
         present = np.flatnonzero(~np.isnan(numbers))
-        # Adding 0 makes -0 and 0 one number, which sorting does not order.
-        values, owners = numbers[present] + 0.0, listing[present]
+        # Adding 0 makes -0 and 0 one number, which sorting does not order; within float32's
+        # bounds no difference or square leaves float64's.
+        values, owners = bounded(numbers[present]) + 0.0, listing[present]
         one = not len(owners) or owners[0] == owners[-1]
         order = np.argsort(values) if one else np.lexsort((values, owners))
         values, owners = values[order], owners[order]
@@ -78,7 +80,7 @@ class SortedNumbers:
         """Return float32[n] with each of m sorted values at its row, NaN elsewhere."""
         out = np.full(n, np.nan)
         out[self.order] = values
-        return narrowed(out)
+        return out.astype(np.float32)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,10 +158,9 @@ class Percentile(ListingFeature):
         changes = (numbers[1:] != numbers[:-1]) | (owners[1:] != owners[:-1])
         begins = _begins(changes, len(numbers))
         sizes = _sizes(begins, len(numbers))
-        # Equal numbers have one listing, that of the first of them.
-        of = np.searchsorted(ordered.starts, begins, side="right") - 1
-        middle = (begins - ordered.starts[of] + sizes / 2) / ordered.counts[of]
-        return np.repeat(middle, sizes)
+        before = np.repeat(ordered.starts, ordered.counts)
+        counts = np.repeat(ordered.counts, ordered.counts)
+        return (np.repeat(begins + sizes / 2, sizes) - before) / counts
 
 
 @feature_kind("minmax")
@@ -192,10 +193,11 @@ class EngineScoreRatio(EngineFeature):
     def values(self, candidates: Candidates) -> Float32:
         """Return float32[n] of 1 or less."""
         scores = column_of(candidates, ENGINE_SCORE).astype(np.float64)
-        ordered = SortedNumbers.of(scores, candidates.listing)
-        top = ordered.lasts()
-        ratio = np.divide(ordered.numbers, top, out=np.full(len(top), np.nan), where=top > 0)
-        return ordered.rows(ratio, len(candidates))
+        filled = np.flatnonzero(candidates.lengths)
+        highest = np.fmax.reduceat(scores, candidates.offsets[filled]) if len(filled) else scores
+        top = np.repeat(highest, candidates.lengths[filled])
+        ratio = np.divide(scores, top, out=np.full(len(top), np.nan), where=top > 0)
+        return narrowed(ratio)
 
 
 def _begins(changes: Bool, n: int) -> Int64:

@@ -37,17 +37,20 @@ class QueryTerms:
             the query; -1 for all others.
         sizes: int64[4, q], how many distinct terms, tokens, distinct pairs and terms that any
             document has.
+        known: For each query the terms that any document has, ascending, and their indices.
     """
 
     terms: Int32
     order: NDArray[np.int8]
     pairs: NDArray[np.int8]
     sizes: Int64
+    known: tuple[tuple[Int32, Int64], ...]
 
     @property
     def counts(self) -> Int64:
         """How many distinct terms each query has, int64[q]."""
-        return self.sizes[0]
+        counts: Int64 = self.sizes[0]
+        return counts
 
     @property
     def width(self) -> int:
@@ -187,6 +190,7 @@ def query_terms(documents: Documents, field: str, queries: Sequence[Query]) -> Q
     order = np.full((len(texts), length), -1, dtype=np.int8)
     pairs = np.full((len(texts), width, width), -1, dtype=np.int8)
     sizes = np.zeros((4, len(texts)), dtype=np.int64)
+    known: list[tuple[Int32, Int64]] = []
     for i, (tokens, own) in enumerate(zip(texts, distinct, strict=True)):
         index = {term: j for j, term in enumerate(own)}
         codes = [index[token] for token in tokens]
@@ -197,7 +201,14 @@ def query_terms(documents: Documents, field: str, queries: Sequence[Query]) -> Q
             sizes[2, i] = pair + 1
         sizes[0, i], sizes[1, i] = len(own), len(tokens)
         sizes[3, i] = sum(term >= 0 for term in own)
-    return QueryTerms(terms, order, pairs, sizes)
+        ascending = sorted((term, j) for j, term in enumerate(own) if term >= 0)
+        known.append(
+            (
+                np.array([term for term, _ in ascending], dtype=np.int32),
+                np.array([j for _, j in ascending], dtype=np.int64),
+            )
+        )
+    return QueryTerms(terms, order, pairs, sizes, tuple(known))
 
 
 def find_hits(values: Int32, offsets: Int64, listings: Int64, query: QueryTerms) -> Hits:
@@ -211,10 +222,7 @@ def find_hits(values: Int32, offsets: Int64, listings: Int64, query: QueryTerms)
     """
     bounds = offsets[listings].tolist()
     positions, codes = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.int64)]
-    for terms, (start, stop) in zip(query.terms, pairwise(bounds), strict=True):
-        order = np.argsort(terms, kind="stable")
-        ascending = terms[order]
-        wanted = ascending[ascending >= 0]
+    for (wanted, code), (start, stop) in zip(query.known, pairwise(bounds), strict=True):
         if start == stop or not len(wanted):
             continue
         # A comparison with each term streams through the tokens; a look-up would jump.
@@ -224,7 +232,7 @@ def find_hits(values: Int32, offsets: Int64, listings: Int64, query: QueryTerms)
             found |= tokens == term
         places = np.flatnonzero(found)
         positions.append(places + start)
-        codes.append(order[np.searchsorted(ascending, tokens[places])])
+        codes.append(code[np.searchsorted(wanted, tokens[places])])
     flat = np.concatenate(positions)
     before = np.searchsorted(flat, offsets)
     rows = np.repeat(np.arange(len(offsets) - 1), before[1:] - before[:-1])
@@ -262,18 +270,15 @@ def _match_alone(candidates: Candidates, field: str) -> Float64:
 def _idf(statistics: TextStatistics, query: QueryTerms) -> Float64:
     """Return ln(1 + (N - df + 0.5) / (df + 0.5)) of each term, float64[T, q].
 
-    After Robertson and Zaragoza 2009, kept above 0 as Lucene does.
-
-    By the math library, term by term: numpy's logarithm may differ in its last bit with the
-    place in an array.
+    After Robertson and Zaragoza 2009, kept above 0 as Lucene does. By the math library, term by
+    term: numpy's logarithm may differ in its last bit with the place in an array.
     """
-    known = query.terms >= 0
-    frequency = np.zeros(query.terms.shape, dtype=np.int64)
-    frequency[known] = statistics.document_frequency[query.terms[known]]
     idf = np.zeros((query.width, len(query.terms)))
-    for i, j in np.argwhere(query.terms != _NO_TERM).tolist():
-        df = int(frequency[i, j])
-        idf[j, i] = math.log1p((statistics.documents - df + 0.5) / (df + 0.5))
+    for i, terms in enumerate(query.terms.tolist()):
+        for j, term in enumerate(terms):
+            if term != _NO_TERM:
+                df = int(statistics.document_frequency[term]) if term >= 0 else 0
+                idf[j, i] = math.log1p((statistics.documents - df + 0.5) / (df + 0.5))
     return idf
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cascade.candidates import Candidates, Float32, Float64
-from cascade.features.base import BaseFeature, field_of, narrowed, per_row
+from cascade.features.base import BaseFeature, field_of, per_row
 from cascade.features.matching import Matches, matches_of
 from cascade.features.registry import feature_kind
 from cascade.schema import Kind
@@ -28,7 +28,9 @@ class QueryFeature(BaseFeature):
     def values(self, candidates: Candidates) -> Float32:
         """Return float32[n]; NaN where the query has no term."""
         matches = matches_of(candidates, self.field)
-        return narrowed(self.measured(matches), matches.terms == 0)
+        measured = self.measured(matches).astype(np.float32)
+        measured[matches.terms == 0] = np.nan
+        return measured
 
     def measured(self, matches: Matches) -> Float64:
         """Return float64[n] where the query has a term."""
@@ -42,7 +44,7 @@ class QueryLength(QueryFeature):
 
     def values(self, candidates: Candidates) -> Float32:
         """Return float32[n] of 0 or more."""
-        return narrowed(matches_of(candidates, self.field).tokens)
+        return matches_of(candidates, self.field).tokens.astype(np.float32)
 
 
 @feature_kind("query_known")

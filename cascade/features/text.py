@@ -6,17 +6,18 @@ row or the query has no term in the field's analysis.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
 from cascade.candidates import Candidates, Float32, Float64
-from cascade.features.base import BaseFeature, field_of, narrowed, unknown
+from cascade.features.base import BaseFeature, field_of
 from cascade.features.matching import Matches, find_matches, matches_of
 from cascade.features.registry import feature_kind
 from cascade.schema import Kind, Schema
+
+MAX_K1 = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +33,7 @@ class FieldFeature(BaseFeature):
     def values(self, candidates: Candidates) -> Float32:
         """Return float32[n]; NaN for an unknown row and for a query without terms."""
         matches = matches_of(candidates, self.field)
-        return narrowed(self.measured(matches) * matches.defined)
+        return (self.measured(matches) * matches.defined).astype(np.float32)
 
     def measured(self, matches: Matches) -> Float64:
         """Return float64[n] where the row is known and its query has a term."""
@@ -70,7 +71,7 @@ class Bm25(FieldFeature):
 
     Attributes:
         field: A text field.
-        k1: Where repetition stops to count, >= 0.
+        k1: Where repetition stops to count, 0 to 1000.
         b: How much length counts, 0 to 1.
     """
 
@@ -83,7 +84,7 @@ class Bm25(FieldFeature):
     def values(self, candidates: Candidates) -> Float32:
         """Return float32[n]; 0 where nothing matches."""
         score = _bm25(candidates, self.field, self.k1, self.b)
-        return narrowed(score * matches_of(candidates, self.field).defined)
+        return (score * matches_of(candidates, self.field).defined).astype(np.float32)
 
 
 @feature_kind("best_field")
@@ -109,7 +110,7 @@ class BestField(FieldsFeature):
         best = np.full(len(candidates), np.nan)
         for name, matches in zip(self.fields, self.matches(candidates), strict=True):
             best = np.fmax(best, _bm25(candidates, name, self.k1, self.b) * matches.defined)
-        return narrowed(best)
+        return best.astype(np.float32)
 
 
 @feature_kind("any_coverage")
@@ -134,8 +135,8 @@ class AnyCoverage(FieldsFeature):
         present = found[0].frequencies > 0
         for matches in found[1:]:
             present = present | (matches.frequencies > 0)
-        shares = _share(present.sum(axis=1), found[0].terms)
-        return narrowed(shares * found[0].defined)
+        shares = _share(present.sum(axis=1, dtype=np.float64), found[0].terms)
+        return (shares * found[0].defined).astype(np.float32)
 
 
 @feature_kind("coverage")
@@ -145,7 +146,7 @@ class Coverage(FieldFeature):
 
     def measured(self, matches: Matches) -> Float64:
         """Return float64[n] from 0 to 1."""
-        return _share((matches.frequencies > 0).sum(axis=1), matches.terms)
+        return _share((matches.frequencies > 0).sum(axis=1, dtype=np.float64), matches.terms)
 
 
 @feature_kind("idf_coverage")
@@ -230,12 +231,14 @@ class Length(FieldFeature):
 
     def values(self, candidates: Candidates) -> Float32:
         """Return float32[n] of 0 or more."""
-        return narrowed(matches_of(candidates, self.field).length, unknown(candidates))
+        length = matches_of(candidates, self.field).length.astype(np.float32)
+        length[candidates.rows < 0] = np.nan
+        return length
 
 
 def _check_bm25(k1: float, b: float) -> None:
-    if not (math.isfinite(k1) and k1 >= 0):
-        raise ValueError(f"k1: is {k1}; accepted is a number of 0 or more")
+    if not 0 <= k1 <= MAX_K1:
+        raise ValueError(f"k1: is {k1}; accepted is 0 to {MAX_K1}")
     if not 0 <= b <= 1:
         raise ValueError(f"b: is {b}; accepted is 0 to 1")
 

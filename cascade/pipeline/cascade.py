@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from cascade.business.where import matches
 from cascade.candidates import Candidates, Documents, Float32, Query, joined
 from cascade.errors import NotFoundError, QueryError, nearest
 from cascade.filters import EVERYTHING, both
-from cascade.pipeline.explain import explanation
+from cascade.pipeline.explain import Origin, explanation
 from cascade.pipeline.stages import Stage, run_stages
 from cascade.pipeline.trace import (
     MAX_DEPTH,
@@ -216,7 +217,11 @@ class Cascade:
         elif doc_id not in listing.ids():
             found, probe = self._probed(query, doc_id)
             listing = joined(listing, probe)
-        return explanation(doc_id, found, listing, seen, ranked, self.stages)
+        detail: Mapping[str, Any] = {}
+        if self.business is not None and ranked.business is not None:
+            told = self.business.explain(ranked.business, doc_id)
+            detail = asdict(told) if told is not None else {}
+        return explanation(doc_id, Origin(found, listing, detail), seen, ranked, self.stages)
 
     def check(self, query: Query, request: PageRequest) -> None:
         """Refuse a query or a page request that cannot be served.
@@ -251,16 +256,14 @@ class Cascade:
                 if name not in valid:
                     raise QueryError(f"{what}: {name!r} cannot be used; {nearest(name, valid)}")
         if self.business is not None:
-            self.business.check_preference(query.preference)
+            self.business.preference(query)
         elif query.preference:
             raise QueryError("a preference was given, and this cascade has no business layer")
 
     def _filtered(self, query: Query) -> Query:
         if self.business is None:
             return query
-        return replace(
-            query, filters=both(query.filters, self.business.rules.retrieval_filter(query))
-        )
+        return replace(query, filters=both(query.filters, self.business.retrieval_filter(query)))
 
     def _retrieved(
         self, query: Query, request: PageRequest, depth: int, deadline: Deadline
@@ -287,11 +290,7 @@ class Cascade:
         """Return the pinned documents that retrieval did not bring, if they may be shown."""
         if self.business is None:
             return None
-        wanted = self.business.rules.wanted(query)
-        if not wanted:
-            return None
-        present = set(listing.ids())
-        missing = tuple(doc_id for doc_id in wanted if doc_id not in present)
+        missing = self.business.absent(listing)
         if not missing:
             return None
         asked = Asked(only=(missing,), match_all=True)
@@ -326,10 +325,13 @@ class Cascade:
         if self.business is None:
             return ranked, None, traces
         start = time.perf_counter()
-        ranked, told = self.business.rerank(ranked, ranked.queries[0])
+        ranked, told = self.business.rerank(ranked, blend=deadline.left_ms() > 0)
         ms = (time.perf_counter() - start) * 1e3
-        rows = min(len(ranked), self.business.window)
-        trace = StageTrace(BUSINESS, Outcome.RAN, rows, ms)
+        outcome = Outcome.RAN
+        if told.reason:
+            late = told.reason.startswith("left out")
+            outcome = Outcome.SKIPPED if late else Outcome.REVERTED
+        trace = StageTrace(BUSINESS, outcome, told.rows, ms, told.reason)
         note(BUSINESS, ranked, trace)
         return ranked, told, (*traces, trace)
 

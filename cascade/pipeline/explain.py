@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -13,10 +15,24 @@ from cascade.pipeline.trace import Explanation, Outcome, Ranked, Snapshot, StepE
 _SCORED = (Outcome.RAN, Outcome.SHRUNK)
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Say where a document came from.
+
+    Attributes:
+        found: How it came into the list, as `Explanation.found` says.
+        listing: The list as retrieval made it, which feature values are computed on.
+        business: What the business layer says of it.
+    """
+
+    found: str
+    listing: Candidates
+    business: Mapping[str, Any]
+
+
 def explanation(
     doc_id: str,
-    found: str,
-    listing: Candidates,
+    origin: Origin,
     seen: Sequence[Snapshot],
     ranked: Ranked,
     stages: Sequence[Stage],
@@ -25,8 +41,7 @@ def explanation(
 
     Args:
         doc_id: The document.
-        found: How it came into the list, as `Explanation.found` says.
-        listing: The list as retrieval made it, which feature values are computed on.
+        origin: Where it came from.
         seen: The list after each step.
         ranked: The outcome of the request.
         stages: The stages that ran.
@@ -36,23 +51,21 @@ def explanation(
     for snapshot in seen:
         stage = by_name.get(snapshot.step)
         rank, score = _standing(doc_id, snapshot)
-        detail = {}
-        if stage is None and snapshot.trace is not None and ranked.business is not None:
-            detail = dict(ranked.business.explain(doc_id))
+        detail = origin.business if stage is None and snapshot.trace is not None else {}
         steps.append(
             StepExplanation(
                 step=snapshot.step,
                 rank=rank,
                 score=score,
                 outcome=str(snapshot.trace.outcome) if snapshot.trace else str(Outcome.RAN),
-                features=_features(doc_id, listing, stage) if stage else {},
+                features=_features(doc_id, origin.listing, stage) if stage else {},
                 detail=detail,
             )
         )
     return Explanation(
         query_id=ranked.candidates.queries[0].id,
         doc_id=doc_id,
-        found=found,
+        found=origin.found,
         steps=tuple(steps),
         moves=tuple(m for m in ranked.trace.moves if m.doc_id == doc_id),
         final_rank=_rank(doc_id, ranked.candidates),

@@ -25,7 +25,7 @@ class Fit:
     Attributes:
         onnx: The exported graph.
         predict: float32[n, f] to float32[n], by the code that trained it.
-        splits: The split points of each feature, for a probe that lies on them; None if it has none.
+        splits: The split points of each feature, for a probe that lies on them, if it has any.
         summary: What the fit says of itself: iterations, losses, importances.
     """
 
@@ -191,7 +191,7 @@ def _teaching(train: Dataset) -> Dataset:
     return dataset
 
 
-def _group_matrix(xgboost: Any, dataset: Dataset) -> Any:
+def _group_matrix(xgboost: Any, dataset: Dataset) -> Any:  # noqa: ANN401  (a lazy import)
     matrix = xgboost.DMatrix(dataset.matrix, label=dataset.grades, missing=np.nan)
     matrix.set_group(np.diff(dataset.offsets))
     return matrix

@@ -1,4 +1,4 @@
-"""Whole jobs: build an index, train and gate the stages, evaluate them, the demo from end to end."""
+"""Whole jobs: build an index, train the stages, evaluate them, and the demo."""
 
 from cascade.workflows.evaluate import Protocol, evaluate_config
 from cascade.workflows.index import build_index, index_status

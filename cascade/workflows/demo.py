@@ -54,7 +54,7 @@ def run_demo(spec: ShopSpec, folder: Path, progress: Progress = silent) -> DemoR
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("shop", "indexes", "ltr_models"):
         shutil.rmtree(folder / name, ignore_errors=True)
-    files = write_shop(spec, folder / "shop", lambda step, done, of: progress(step, done, of))
+    files = write_shop(spec, folder / "shop", progress)
     config = write_config(folder)
     seconds["shop"] = time.perf_counter() - start
     index = build_index(config, [files.products], progress=progress)

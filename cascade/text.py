@@ -191,8 +191,9 @@ _SPECIAL: Mapping[str, str] = {
 }
 _APOSTROPHES = {ord(char): "'" for char, plain in _SPECIAL.items() if plain == "'"}
 _SPECIAL_CHARS = re.compile("[" + "".join(_SPECIAL) + "]")
-_LATIN_MARKS = re.compile("(?<=[a-z])[\u0300-\u036f]+")
-_LATIN_MARKS_BUT_UMLAUTS = re.compile("(?<=[a-z])(?!(?<=[aou])\u0308)[\u0300-\u036f]+")
+# The mark first and then a look behind it: several times faster than looking before every letter.
+_LATIN_MARKS = re.compile("[\u0300-\u036f](?<=[a-z].)[\u0300-\u036f]*")
+_LATIN_MARKS_BUT_UMLAUTS = re.compile("[\u0300-\u036f](?<=[a-z].)(?<![aou]\u0308)[\u0300-\u036f]*")
 
 
 def _folded(text: str, umlauts: bool) -> str:

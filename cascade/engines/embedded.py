@@ -103,8 +103,8 @@ class EmbeddedEngine:
 
     Args:
         folder: What an `EmbeddedWriter` has finished.
-        schema: What documents look like.
-        documents: The catalogue of the same build.
+        schema: What documents look like; its boosts are those of retrieval.
+        documents: The catalogue of the same build; its schema holds the synonyms of that build.
 
     Raises:
         NotFoundError: If there is no index.
@@ -115,7 +115,7 @@ class EmbeddedEngine:
         self._schema = schema
         self._documents = documents
         self._index = open_index(folder, schema)
-        self._queries = QueryWriter(schema, self._index.schema, analysers_of(schema))
+        self._queries = QueryWriter(schema, self._index.schema, analysers_of(documents.schema))
         self._searched = frozenset(field.name for field in searched_fields(schema))
         self._lock = threading.Lock()
         self._writer: tantivy.IndexWriter | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -17,17 +18,19 @@ MARKS: Mapping[int, tuple[str, str]] = {
     -1: ("▼", "red"),
     0: ("", ""),
 }
-NOTHING = "–"
+NOTHING = "-"
 
 
 def render(report: Report, console: Console) -> None:
     """Write the report's tables to a console."""
     console.print(_heading(report))
     console.print(_measures(report))
-    console.print(_legend(report), style="dim")
+    console.print(_legend(report), "", sep="\n", style="dim")
     if report.buckets:
+        title = f"{report.measures[0]} by part of the queries, split by {report.split}"
+        console.print(Text(title, "bold"))
         console.print(_buckets(report))
-        console.print(Text(f"Split by {report.split}."), style="dim")
+    console.print(Text("Recall of graded documents", "bold"))
     console.print(_recall(report))
     for line in _counts(report):
         console.print(Text(line), style="dim")
@@ -56,25 +59,30 @@ def _heading(report: Report) -> Text:
 
 
 def _measures(report: Report) -> Table:
-    table = Table(header_style="bold", pad_edge=False)
-    table.add_column("measure", no_wrap=True)
-    table.add_column("system", no_wrap=True)
+    table = _table("system")
     percent = f"{report.bootstrap.level:.0%}"
     delta = f"vs {report.baseline}"
     for name in ("mean", f"{percent} interval", delta, f"{percent} interval"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
     for measure in report.measures:
-        for i, (system, result) in enumerate(report.systems.items()):
+        table.add_row(Text(measure, "bold"))
+        for system, result in report.systems.items():
             mean = result.measures[measure]
             table.add_row(
-                Text(measure if i == 0 else ""),
                 Text(system),
                 number(mean.mean),
                 span(mean),
                 *_delta(report, system, result, measure),
             )
         table.add_section()
+    return table
+
+
+def _table(first: str) -> Table:
+    # Only the first column may wrap: a long name must not cut the numbers short.
+    table = Table(box=SIMPLE_HEAD, header_style="bold")
+    table.add_column(first, overflow="fold")
     return table
 
 
@@ -90,8 +98,7 @@ def _delta(
 
 def _buckets(report: Report) -> Table:
     measure = report.measures[0]
-    table = Table(header_style="bold", pad_edge=False, title=f"{measure} by part of the queries")
-    table.add_column("system", no_wrap=True)
+    table = _table("system")
     for name, bucket in report.buckets.items():
         table.add_column(f"{name} ({bucket.queries:,})", justify="right", no_wrap=True)
         table.add_column(f"vs {report.baseline}", justify="right", no_wrap=True)
@@ -107,14 +114,12 @@ def _buckets(report: Report) -> Table:
 
 
 def _recall(report: Report) -> Table:
-    table = Table(header_style="bold", pad_edge=False, title="Recall of graded documents")
-    table.add_column("order of", no_wrap=True)
+    table = _table("order of")
     table.add_column("first", justify="right", no_wrap=True)
     table.add_column("recall", justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
     for cutoff, recall in report.recall.items():
         table.add_row(Text(report.baseline), f"{cutoff:,}", number(recall), "")
-    table.add_section()
     for stage, window in report.windows.items():
         what = f"what {stage} is given"
         table.add_row(Text(window.source), f"{window.window:,}", number(window.recall), Text(what))
@@ -124,20 +129,29 @@ def _recall(report: Report) -> Table:
 def _legend(report: Report) -> Text:
     outcomes = report.outcomes
     return Text(
-        f"▲ ▼ the whole paired interval lies above or below 0.  {outcomes.system} against "
-        f"{report.baseline} on {outcomes.measure}: {outcomes.wins:,} better, "
-        f"{outcomes.ties:,} alike, {outcomes.losses:,} worse."
+        "▲ ▼ the whole paired interval lies above or below 0.\n"
+        f"{outcomes.system} against {report.baseline} on {outcomes.measure}: "
+        f"{outcomes.wins:,} queries better, {outcomes.ties:,} alike, {outcomes.losses:,} worse."
     )
 
 
 def _counts(report: Report) -> list[str]:
     excluded = report.excluded
-    undefined = ", ".join(f"{name} {count:,}" for name, count in excluded.undefined.items())
-    counted = {
+    counted = {f"queries without a relevant document ({n})": c for n, c in _undefined(report)}
+    counted |= {
         "judged queries that were not run": excluded.not_run,
         "lines without a grade": excluded.lines_without_grade,
-        "lines that changed a grade": excluded.conflicts,
     }
-    lines = [f"Left out: queries without a relevant document ({undefined})"]
-    lines += [f"Counted: {count:,} {what}" for what, count in counted.items() if count]
+    lines = [f"Left out: {count:,} {what}" for what, count in counted.items() if count]
+    if excluded.conflicts:
+        lines.append(
+            f"Judged again with another grade: {excluded.conflicts:,} lines; the last holds"
+        )
     return [*lines, *report.about.notes]
+
+
+def _undefined(report: Report) -> list[tuple[str, int]]:
+    by_count: dict[int, list[str]] = {}
+    for name, count in report.excluded.undefined.items():
+        by_count.setdefault(count, []).append(name)
+    return [(", ".join(names), count) for count, names in by_count.items()]

@@ -114,6 +114,19 @@ def number_of(candidates: Candidates, name: str) -> NDArray[np.float64]:
     return candidates.derived(("number", name), read).astype(np.float64, copy=False)
 
 
+def read_numbers(candidates: Candidates, names: Sequence[str]) -> None:
+    """Read several number or date fields in one go, for `number_of` to find."""
+    block: list[NDArray[np.float64]] = []
+    for i, name in enumerate(names):
+
+        def column(asked: Candidates, i: int = i) -> NDArray[np.generic]:
+            if not block:
+                block.append(np.asfortranarray(asked.documents.numbers(names, asked.rows)))
+            return block[0][:, i]
+
+        candidates.derived(("number", name), column)
+
+
 def column_of(candidates: Candidates, name: str) -> Float32:
     """Return a column of the candidates, float32[n], NaN where there is none."""
     column = candidates.columns.get(name)

@@ -7,13 +7,12 @@ not have the row, the row has no value of the field, or the query has no term.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 
 from cascade.candidates import Candidates, Float32, Float64, Ragged
 from cascade.features.base import BaseFeature, field_of
-from cascade.features.matching import find_hits, query_terms
+from cascade.features.matching import AnalysedQueries, QueryTerms, find_hits
 from cascade.features.registry import feature_kind
 from cascade.schema import Kind
 
@@ -32,7 +31,7 @@ class KeywordFeature(BaseFeature):
 
     def values(self, candidates: Candidates) -> Float32:
         """Return float32[n] from 0 to 1."""
-        array = _matches(candidates, self.field)
+        array = values_matched(candidates, self.field)
         return (self.measured(array) * array[:, _DEFINED]).astype(np.float32)
 
     def measured(self, array: Float64) -> Float64:
@@ -71,18 +70,23 @@ class KeywordCoverage(KeywordFeature):
         return covered
 
 
-def _matches(candidates: Candidates, field: str) -> Float64:
+def values_matched(
+    candidates: Candidates, field: str, queries: AnalysedQueries | None = None
+) -> Float64:
     """Return what the features of one keyword field read, float64[n, 4]."""
-    found = candidates.derived(("keyword_matches", field), partial(_match, field=field))
+
+    def find(asked: Candidates) -> Float64:
+        return _match(asked, field, (queries or AnalysedQueries(asked)).terms(field))
+
+    found = candidates.derived(("keyword_matches", field), find)
     return found.astype(np.float64, copy=False)
 
 
-def _match(candidates: Candidates, field: str) -> Float64:
+def _match(candidates: Candidates, field: str, query: QueryTerms) -> Float64:
     documents, n = candidates.documents, len(candidates)
     values = documents.keywords(field, candidates.rows)
     words = documents.keyword_terms(field, values.values)
-    query = query_terms(documents, field, candidates.queries)
-    # The values of a listing lie together, so a listing's bounds among them follow from its rows.
+    # A listing's values lie together, so its bounds among them follow from those of its rows.
     hits = find_hits(words.values, words.offsets, values.offsets[candidates.offsets], query)
     matched = np.bincount(hits.rows, minlength=len(values.values))
     shares = matched / np.maximum(words.lengths, 1)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -159,25 +159,32 @@ class Matches:
         return self.array[:, index]
 
 
-def matches_of(candidates: Candidates, field: str) -> Matches:
-    """Return the matches of a text field, found once and carried along with the rows."""
-    found = candidates.derived(("matches", field), partial(_match_alone, field=field))
-    return Matches(found.astype(np.float64, copy=False))
+class AnalysedQueries:
+    """Analyse the queries of candidates once for each analyser, however many fields have it."""
 
+    def __init__(self, candidates: Candidates) -> None:
+        self._documents = candidates.documents
+        self._queries = candidates.queries
+        self._found: dict[tuple[str, Path | None], QueryTerms] = {}
 
-def find_matches(candidates: Candidates, fields: Sequence[str]) -> None:
-    """Find the matches of several text fields, each query analysed once for each analyser."""
-    analysed: dict[object, QueryTerms] = {}
-    for name in fields:
-        spec = candidates.documents.schema.by_name[name]
+    def terms(self, field: str) -> QueryTerms:
+        """Return the queries' terms as a text or keyword field analyses them."""
+        spec = self._documents.schema.by_name[field]
         key = (spec.analyser, spec.synonyms)
+        if key not in self._found:
+            self._found[key] = query_terms(self._documents, field, self._queries)
+        return self._found[key]
 
-        def compute(asked: Candidates, name: str = name, key: object = key) -> Float64:
-            if key not in analysed:
-                analysed[key] = query_terms(asked.documents, name, asked.queries)
-            return match(asked, name, analysed[key])
 
-        candidates.derived(("matches", name), compute)
+def matches_of(
+    candidates: Candidates, field: str, queries: AnalysedQueries | None = None
+) -> Matches:
+    """Return the matches of a text field, found once and carried along with the rows."""
+
+    def find(asked: Candidates) -> Float64:
+        return match(asked, field, (queries or AnalysedQueries(asked)).terms(field))
+
+    return Matches(candidates.derived(("matches", field), find).astype(np.float64, copy=False))
 
 
 def query_terms(documents: Documents, field: str, queries: Sequence[Query]) -> QueryTerms:
@@ -261,10 +268,6 @@ def match(candidates: Candidates, field: str, query: QueryTerms) -> Float64:
     table[_FIXED + width :] = np.take(_idf(documents.statistics(field), query), listing, axis=1)
     table.flags.writeable = False
     return table.T
-
-
-def _match_alone(candidates: Candidates, field: str) -> Float64:
-    return match(candidates, field, query_terms(candidates.documents, field, candidates.queries))
 
 
 def _idf(statistics: TextStatistics, query: QueryTerms) -> Float64:

@@ -48,7 +48,7 @@ class Log(NumberFeature):
 
 @feature_kind("age")
 @dataclass(frozen=True, kw_only=True)
-class Age(BaseFeature):
+class Age(NumberFeature):
     """Return the days from a date to the query's time, below 0 for a date ahead.
 
     Missing as well where the query has no time (0).

@@ -10,8 +10,12 @@ from typing import Any
 import numpy as np
 
 from cascade.candidates import Candidates, Float32
+from cascade.features.base import read_numbers
 from cascade.features.expression import Expression, is_keepable, values_of
-from cascade.features.matching import find_matches
+from cascade.features.keyword import KeywordFeature, values_matched
+from cascade.features.listing import ListingFeature
+from cascade.features.matching import AnalysedQueries, matches_of
+from cascade.features.numeric import NumberFeature
 from cascade.features.query import QueryFeature
 from cascade.features.text import FieldFeature, FieldsFeature
 from cascade.protocols import Feature
@@ -48,7 +52,7 @@ class Features:
         self._fresh = [i for i, f in enumerate(self.features) if not is_keepable(f)]
         read = {name for feature in self.features for name in getattr(feature, "reads", ())}
         self._analyses = {n: a for n, a in sorted((analyses or {}).items()) if n in read}
-        self._text_fields = tuple(dict.fromkeys(_text_fields(self.features)))
+        self._numbers = tuple(dict.fromkeys(_number_fields(self.features)))
         self._fingerprint = _digest([self.definitions(), self._analyses])
 
     def __len__(self) -> int:
@@ -86,6 +90,7 @@ class Features:
 
         To be called once, on the listing as it was retrieved.
         """
+        read_numbers(candidates, self._numbers)
         columns = {f.name: f.values(candidates) for f in self.features if f.scope == "listing"}
         return candidates.with_columns(columns) if columns else candidates
 
@@ -112,10 +117,23 @@ class Features:
 
     def _kept_values(self, candidates: Candidates) -> Float32:
         matrix = np.zeros((len(candidates), len(self)), dtype=np.float32)
-        find_matches(candidates, self._text_fields)
+        self._find(candidates)
         self._fill(matrix, self._kept, candidates)
         matrix.flags.writeable = False
         return matrix
+
+    def _find(self, candidates: Candidates) -> None:
+        """Find together what several features read of the same fields."""
+        read_numbers(candidates, self._numbers)
+        queries = AnalysedQueries(candidates)
+        for feature in self.features:
+            if isinstance(feature, FieldFeature | QueryFeature):
+                matches_of(candidates, feature.field, queries)
+            elif isinstance(feature, FieldsFeature):
+                for name in feature.fields:
+                    matches_of(candidates, name, queries)
+            elif isinstance(feature, KeywordFeature):
+                values_matched(candidates, feature.field, queries)
 
     def _fill(self, matrix: Float32, columns: Sequence[int], candidates: Candidates) -> None:
         for i in columns:
@@ -158,12 +176,12 @@ def difference(left: Sequence[Mapping[str, Any]], right: Sequence[Mapping[str, A
     return lines
 
 
-def _text_fields(features: Sequence[Feature]) -> Iterator[str]:
+def _number_fields(features: Sequence[Feature]) -> Iterator[str]:
     for feature in features:
-        if isinstance(feature, FieldFeature | QueryFeature):
+        if isinstance(feature, NumberFeature) or (
+            isinstance(feature, ListingFeature) and feature.field
+        ):
             yield feature.field
-        elif isinstance(feature, FieldsFeature):
-            yield from feature.fields
 
 
 def _digest(plain: object) -> str:

@@ -45,6 +45,7 @@ class Listings:
         rating: `float32[n]`, 1 to 5, NaN without reviews.
         photos: `int16[n]`.
         favourites: `int32[n]`.
+        stuffed: `bool[n]`, its title and tags name things that it is not.
     """
 
     seller: NDArray[np.int32]
@@ -63,6 +64,7 @@ class Listings:
     rating: NDArray[np.float32]
     photos: NDArray[np.int16]
     favourites: NDArray[np.int32]
+    stuffed: NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.seller)
@@ -103,6 +105,7 @@ def make_listings(rng: Generator, n: int, sellers: Sellers, lex: Lexicon) -> Lis
         rating=rating,
         photos=(1 + rng.binomial(9, 1 / (1 + np.exp(0.3 - 0.9 * quality)))).astype(np.int16),
         favourites=favourites,
+        stuffed=rng.random(n) < sellers.stuffing[seller],
     )
 
 

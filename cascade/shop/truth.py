@@ -117,6 +117,7 @@ def _write_arrays(path: Path, market: Market, sessions: visitors.Sessions) -> No
         listing_quality=listings.quality,
         listing_type=listings.type,
         listing_attributes=listings.attributes,
+        listing_stuffed=listings.stuffed,
         listing_price_z=listings.price_z,
         listing_seller=listings.seller,
         seller_quality=sellers.quality,

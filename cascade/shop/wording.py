@@ -63,7 +63,6 @@ class Wording:
         title_forms: `int16[n, a]`, -1 for none.
         tag_forms: `int16[n, b]`.
         description_forms: `int16[n, c]`.
-        stuffed: `bool[n]`, the title names things that the listing is not.
     """
 
     titles: list[str]
@@ -72,7 +71,6 @@ class Wording:
     title_forms: NDArray[np.int16]
     tag_forms: NDArray[np.int16]
     description_forms: NDArray[np.int16]
-    stuffed: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -94,10 +92,9 @@ def word_listings(rng: Generator, listings: Listings, sellers: Sellers, lex: Lex
     luck = np.where(rng.random(concepts.shape) < DIALECT_SHARE, dialect[:, None], 0.0)
     luck = np.where(luck > 0, luck, rng.random(concepts.shape))
     spoken = lex.speak(concepts, luck)
-    stuffed = rng.random(n) < sellers.stuffing[listings.seller]
 
-    title_forms = _title_forms(rng, spoken, stuffed, lex)
-    tag_forms = _tag_forms(rng, concepts, spoken, stuffed, lex)
+    title_forms = _title_forms(rng, spoken, listings.stuffed, lex)
+    tag_forms = _tag_forms(rng, concepts, spoken, listings.stuffed, lex)
     descriptions, description_forms = _describe(rng, concepts, spoken, lex)
     return Wording(
         titles=_titles(rng, title_forms, listings, sellers, lex),
@@ -106,7 +103,6 @@ def word_listings(rng: Generator, listings: Listings, sellers: Sellers, lex: Lex
         title_forms=title_forms,
         tag_forms=tag_forms,
         description_forms=description_forms,
-        stuffed=stuffed,
     )
 
 

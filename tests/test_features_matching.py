@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from memory_documents import MemoryDocuments, candidates
 
-from cascade.features.matching import MAX_TERMS, AnalysedQueries, matches_of
+from cascade.features.matching import find_matches, matches_of
+from cascade.features.terms import MAX_TERMS, AnalysedQueries
 
 words = st.lists(st.sampled_from("abcde"), max_size=9).map(" ".join)
 queries = st.lists(st.sampled_from([*"abc", "x", "y"]), max_size=6).map(" ".join)
@@ -66,8 +67,7 @@ def test_fields_of_one_analyser_are_analysed_once():
     documents = Counting({"title": "text", "body": "text"}, [{"title": "a", "body": "b"}])
     batch = candidates(documents, ("a b", [0]), ("a", [0]))
     queries = AnalysedQueries(batch)
-    for field in ("title", "body"):
-        matches_of(batch, field, queries)
+    find_matches(batch, ["title", "body"], queries)
     assert documents.analysed == 2
 
 

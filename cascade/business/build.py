@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from cascade.business.business import MAX_DISPLACEMENT, WINDOW, Business
 from cascade.business.objectives import OBJECTIVES, BaseObjective, Relevance
 from cascade.business.policy import LinearBlend, check_preference
-from cascade.business.rules import RULES, BaseRule
+from cascade.business.rules import RULES
 from cascade.business.ruleset import RuleSet, conflicts
 from cascade.business.settings import Reader, read_settings, whole
 from cascade.errors import ConfigError, QueryError, nearest

@@ -211,15 +211,19 @@ class Business:
         order = np.arange(len(listing))
         window = self._window(listing)
         try:
-            utilities = self.policy.utilities(window, preference)
-            if utilities.shape != (len(window),):
-                raise ValueError(f"{utilities.shape} utilities for {len(window)} rows")
-            bad = np.count_nonzero(~np.isfinite(utilities))
-            if bad:
-                raise ValueError(f"{bad} of {len(window)} utilities are NaN or infinite")
+            utilities = _checked(self.policy.utilities(window, preference), len(window))
         except Exception as error:
             # A shopper never gets an error because a policy had one, whatever it raised.
             _LOG.warning("the business policy is left out", exc_info=True)
             return order, None, f"reverted: {type(error).__name__}: {error}"[:300]
         order[: len(window)] = bounded_order(utilities, self.max_displacement)
         return order, utilities, ""
+
+
+def _checked(utilities: Float32, rows: int) -> Float32:
+    if utilities.shape != (rows,):
+        raise ValueError(f"{utilities.shape} utilities for {rows} rows")
+    bad = np.count_nonzero(~np.isfinite(utilities))
+    if bad:
+        raise ValueError(f"{bad} of {rows} utilities are NaN or infinite")
+    return utilities

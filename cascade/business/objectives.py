@@ -14,7 +14,7 @@ from typing import ClassVar, TypeVar
 import numpy as np
 
 from cascade.business.scales import SCALES, minmax
-from cascade.business.settings import above, field_of, one_of, setting, text, truth
+from cascade.business.settings import above, field_of, one_of, read_bool, read_text, setting
 from cascade.business.where import listed, number_of
 from cascade.candidates import Candidates, Float32, Float64, Int64
 from cascade.schema import Kind, Schema
@@ -50,7 +50,7 @@ class BaseObjective(ABC):
 
     kind: ClassVar[str] = ""
 
-    name: str = setting(text)
+    name: str = setting(read_text)
 
     @abstractmethod
     def values(self, candidates: Candidates) -> Float32:
@@ -73,7 +73,7 @@ class Relevance(BaseObjective):
     block this is (score - lowest) / (highest - lowest), and 0.5 if all are equal.
     """
 
-    name: str = setting(text, "relevance")
+    name: str = setting(read_text, "relevance")
 
     def values(self, candidates: Candidates) -> Float32:
         """Return float32[n], descending within each listing."""
@@ -111,7 +111,7 @@ class Number(BaseObjective):
 
     field: str = setting(field_of(Kind.NUMBER, Kind.DATE))
     scale: str = setting(_SCALE, "percentile")
-    descending: bool = setting(truth, False)
+    descending: bool = setting(read_bool, False)
 
     def values(self, candidates: Candidates) -> Float32:
         """Return float32[n]."""

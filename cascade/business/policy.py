@@ -69,7 +69,7 @@ class LinearBlend:
         return every | {o.name: o.values(candidates) for o in self.objectives}
 
 
-def check_preference(preference: Mapping[str, float], names: Iterable[str]) -> dict[str, float]:
+def check_preference(preference: Mapping[str, object], names: Iterable[str]) -> dict[str, float]:
     """Return a preference of finite shares of known objectives.
 
     Args:
@@ -88,11 +88,15 @@ def check_preference(preference: Mapping[str, float], names: Iterable[str]) -> d
                 f"preference.{name}: {name!r} is no objective; "
                 + nearest(str(name), known, most=len(known))
             )
-        number = isinstance(share, int | float) and not isinstance(share, bool)
-        if not number or not 0 <= share <= MAX_PREFERENCE:
-            raise QueryError(
-                f"preference.{name} is {share!r}; accepted is a number from 0 (none) "
-                f"to {MAX_PREFERENCE:g}"
-            )
-        checked[name] = float(share)
+        checked[name] = _share(name, share)
     return checked
+
+
+def _share(name: str, share: object) -> float:
+    number = isinstance(share, int | float) and not isinstance(share, bool)
+    # Every comparison with NaN is false.
+    if number and 0 <= share <= MAX_PREFERENCE:  # type: ignore[operator]
+        return float(share)  # type: ignore[arg-type]
+    raise QueryError(
+        f"preference.{name} is {share!r}; accepted is a number from 0 (none) to {MAX_PREFERENCE:g}"
+    )

@@ -19,11 +19,11 @@ from cascade.business.settings import (
     above,
     field_of,
     one_of,
+    read_filter,
+    read_slots,
+    read_text,
+    read_texts,
     setting,
-    slots,
-    text,
-    texts,
-    where,
     whole,
 )
 from cascade.business.where import matches
@@ -66,9 +66,9 @@ class BaseRule:
 
     kind: ClassVar[str] = ""
 
-    name: str = setting(text)
-    queries: tuple[str, ...] = setting(texts, ())
-    surfaces: tuple[str, ...] = setting(texts, ())
+    name: str = setting(read_text)
+    queries: tuple[str, ...] = setting(read_texts, ())
+    surfaces: tuple[str, ...] = setting(read_texts, ())
 
     @cached_property
     def texts(self) -> frozenset[str]:
@@ -105,7 +105,7 @@ class RetrievalRule(BaseRule, ABC):
 class Exclude(RetrievalRule):
     """Never show documents that a filter accepts."""
 
-    where: AllOf = setting(where)
+    where: AllOf = setting(read_filter)  # noqa: RUF009
 
     def condition(self) -> Filter:
         """Return the opposite of the filter."""
@@ -127,7 +127,7 @@ class MinStock(RetrievalRule):
     field: str = setting(field_of(Kind.NUMBER))
     at_least: float = setting(above(0), 1.0)
     missing: str = setting(one_of("keep", "drop"), "keep")
-    where: AllOf | None = setting(where, None)
+    where: AllOf | None = setting(read_filter, None)  # noqa: RUF009
 
     def condition(self) -> Filter:
         """Return the range, or that the rule is not for the document."""
@@ -168,7 +168,7 @@ class Boost(OrderRule):
 
     upward: ClassVar[bool] = True
 
-    where: AllOf = setting(where)
+    where: AllOf = setting(read_filter)  # noqa: RUF009
     ranks: int | None = setting(whole(1), None)
 
     def apply(self, candidates: Candidates) -> Int64:
@@ -192,7 +192,7 @@ class Bury(OrderRule):
 
     upward: ClassVar[bool] = False
 
-    where: AllOf = setting(where)
+    where: AllOf = setting(read_filter)  # noqa: RUF009
     ranks: int | None = setting(whole(1), None)
 
     def apply(self, candidates: Candidates) -> Int64:
@@ -219,7 +219,7 @@ class AtMost(BaseRule):
     field: str = setting(field_of(Kind.KEYWORD))
     count: int = setting(whole(1))
     top: int = setting(whole(1))
-    where: AllOf | None = setting(where, None)
+    where: AllOf | None = setting(read_filter, None)  # noqa: RUF009
 
     def faults(self, schema: Schema) -> list[str]:
         """Return that a quota as large as its top never acts."""
@@ -238,7 +238,7 @@ class Pin(BaseRule):
             the list means the last that no other pin has.
     """
 
-    slots: tuple[tuple[str, int], ...] = setting(slots)
+    slots: tuple[tuple[str, int], ...] = setting(read_slots)
 
 
 def _overlap(left: frozenset[str], right: frozenset[str]) -> bool:

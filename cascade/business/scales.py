@@ -28,8 +28,9 @@ def minmax(values: Float64, starts: Int64) -> Float64:
     sizes = np.diff(starts, append=len(values))
     low = np.repeat(np.fmin.reduceat(values, starts), sizes)
     span = np.repeat(np.fmax.reduceat(values, starts), sizes) - low
-    flat = np.where(np.isnan(values), np.nan, 0.5)
-    return np.divide(values - low, span, out=flat, where=span > 0)
+    shares = np.where(np.isnan(values), np.nan, 0.5)
+    np.divide(values - low, span, out=shares, where=span > 0)
+    return shares
 
 
 def percentile(values: Float64, starts: Int64) -> Float64:

@@ -17,7 +17,7 @@ Reader: TypeAlias = Callable[[object, Schema], Any]
 T = TypeVar("T")
 
 
-def setting(read: Reader, default: Any = MISSING) -> Any:
+def setting(read: Reader, default: Any = MISSING) -> Any:  # noqa: ANN401
     """Declare a field of a dataclass that a table may set; without a default it must."""
     return field(default=default, metadata={"read": read})
 
@@ -59,14 +59,14 @@ def read_settings(
     return made if len(problems) == before else None
 
 
-def text(value: object, schema: Schema) -> str:
+def read_text(value: object, schema: Schema) -> str:
     """Read a string that is not empty."""
     if not isinstance(value, str) or not value.strip():
         raise ValueError(_refusal(value, "a string that is not empty"))
     return value
 
 
-def texts(value: object, schema: Schema) -> tuple[str, ...]:
+def read_texts(value: object, schema: Schema) -> tuple[str, ...]:
     """Read one string or a list of strings."""
     found = value if isinstance(value, list) else [value]
     if not found or not all(isinstance(v, str) and v.strip() for v in found):
@@ -74,10 +74,10 @@ def texts(value: object, schema: Schema) -> tuple[str, ...]:
     return tuple(found)
 
 
-def truth(value: object, schema: Schema) -> bool:
+def read_bool(value: object, schema: Schema) -> bool:
     """Read true or false."""
     if not isinstance(value, bool):
-        raise ValueError(_refusal(value, "true or false"))
+        raise ValueError(_refusal(value, "true or false"))  # noqa: TRY004 (readers raise one kind)
     return value
 
 
@@ -129,7 +129,7 @@ def field_of(*kinds: Kind) -> Reader:
     return read
 
 
-def where(value: object, schema: Schema) -> AllOf:
+def read_filter(value: object, schema: Schema) -> AllOf:
     """Read a filter that does not accept every document."""
     if not isinstance(value, Mapping) or not value:
         raise ValueError(_refusal(value, "a filter with at least one condition"))
@@ -139,7 +139,7 @@ def where(value: object, schema: Schema) -> AllOf:
         raise ValueError(str(error).removeprefix("filters")) from None
 
 
-def slots(value: object, schema: Schema) -> tuple[tuple[str, int], ...]:
+def read_slots(value: object, schema: Schema) -> tuple[tuple[str, int], ...]:
     """Read a table from document id to slot (1 is the top), no two on one slot."""
     if not isinstance(value, Mapping) or not value:
         raise ValueError(_refusal(value, "a table of document id = slot"))

@@ -8,6 +8,8 @@ import numpy as np
 
 from cascade.protocols import Run
 
+RANDOM = "random"
+
 
 def random_run(run: Run, seed: int = 0) -> Run:
     """Return the same documents in random order: one shuffle of each ranking.

@@ -9,6 +9,7 @@ import numpy as np
 
 from cascade.candidates import Float64
 from cascade.errors import InputError, nearest
+from cascade.evaluation.baselines import RANDOM
 from cascade.evaluation.bootstrap import Bootstrap
 from cascade.evaluation.report import (
     About,
@@ -39,7 +40,6 @@ class Settings:
 
     Attributes:
         baseline: The system that differences are taken to.
-        random: The system whose order means nothing; no stage is given it.
         recall_at: The cutoffs of the baseline's recall.
         windows: The window of each stage by its name, for a system `stage:<name>` or `<name>`.
         split: Parts of the queries to report apart.
@@ -47,7 +47,6 @@ class Settings:
     """
 
     baseline: str = "bm25"
-    random: str = "random"
     recall_at: tuple[int, ...] = (100, 1000)
     windows: Mapping[str, int] = field(default_factory=dict)
     split: Split | None = None
@@ -109,6 +108,7 @@ def evaluate(
                 _results(values[:, :, inside], at, list(systems), names, settings.bootstrap),
             )
             for bucket, inside in members.items()
+            if len(inside)
         },
         outcomes=_outcomes(list(systems)[-1], names[0], values[-1, 0] - values[at, 0]),
         excluded=Excluded(
@@ -189,7 +189,7 @@ def _results(
 
 
 def _windows(deep: Mapping[str, GradedRun], settings: Settings) -> dict[str, WindowResult]:
-    ordered = [name for name in deep if name != settings.random]
+    ordered = [name for name in deep if name != RANDOM]
     windows = {}
     for stage, window in settings.windows.items():
         before = ordered.index(_system_of(stage, deep) or stage) - 1

@@ -11,6 +11,8 @@ import numpy as np
 
 from cascade.evaluation.bootstrap import Bootstrap, Interval
 
+NOTHING = "-"
+
 
 @dataclass(frozen=True, slots=True)
 class SystemResult:
@@ -178,6 +180,20 @@ def to_json(report: Report) -> dict[str, Any]:
         "notes": about.notes,
     }
     return {key: _plain(value) for key, value in document.items()}
+
+
+def number(value: float, signed: bool = False) -> str:
+    """Return four decimals, with a sign where asked, and a dash for NaN."""
+    if not math.isfinite(value):
+        return NOTHING
+    return f"{value:+.4f}" if signed else f"{value:.4f}"
+
+
+def span(interval: Interval, signed: bool = False) -> str:
+    """Return `[low, high]`, or a dash where there is none."""
+    if not math.isfinite(interval.low):
+        return NOTHING
+    return f"[{number(interval.low, signed)}, {number(interval.high, signed)}]"
 
 
 def _systems(systems: Mapping[str, SystemResult]) -> dict[str, Any]:

@@ -1,8 +1,7 @@
-"""The report as tables for a terminal of 100 columns."""
+"""The report as tables for a terminal of 80 columns or more."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 from rich.box import SIMPLE_HEAD
@@ -10,22 +9,20 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cascade.evaluation.bootstrap import Interval
-from cascade.evaluation.report import Report, SystemResult
+from cascade.evaluation.report import Report, SystemResult, number, span
 
 MARKS: Mapping[int, tuple[str, str]] = {
     1: ("▲", "green"),
     -1: ("▼", "red"),
     0: ("", ""),
 }
-NOTHING = "-"
 
 
 def render(report: Report, console: Console) -> None:
     """Write the report's tables to a console."""
     console.print(_heading(report))
     console.print(_measures(report))
-    console.print(_legend(report), "", sep="\n", style="dim")
+    console.print(_legend(report), sep="\n", style="dim")
     if report.buckets:
         title = f"{report.measures[0]} by part of the queries, split by {report.split}"
         console.print(Text(title, "bold"))
@@ -34,20 +31,6 @@ def render(report: Report, console: Console) -> None:
     console.print(_recall(report))
     for line in _counts(report):
         console.print(Text(line), style="dim")
-
-
-def number(value: float, signed: bool = False) -> str:
-    """Return four decimals, with a sign where asked, and a dash for NaN."""
-    if not math.isfinite(value):
-        return NOTHING
-    return f"{value:+.4f}" if signed else f"{value:.4f}"
-
-
-def span(interval: Interval, signed: bool = False) -> str:
-    """Return `[low, high]`, or a dash where there is none."""
-    if not math.isfinite(interval.low):
-        return NOTHING
-    return f"[{number(interval.low, signed)}, {number(interval.high, signed)}]"
 
 
 def _heading(report: Report) -> Text:
@@ -81,7 +64,7 @@ def _measures(report: Report) -> Table:
 
 def _table(first: str) -> Table:
     # Only the first column may wrap: a long name must not cut the numbers short.
-    table = Table(box=SIMPLE_HEAD, header_style="bold")
+    table = Table(box=SIMPLE_HEAD, header_style="bold", show_edge=False, padding=(0, 1, 0, 0))
     table.add_column(first, overflow="fold")
     return table
 

@@ -12,8 +12,9 @@ import numpy as np
 
 from cascade.candidates import Candidates, Float32, Float64, Ragged
 from cascade.features.base import BaseFeature, field_of
-from cascade.features.matching import AnalysedQueries, QueryTerms, find_hits
+from cascade.features.matching import find_hits
 from cascade.features.registry import feature_kind
+from cascade.features.terms import AnalysedQueries, QueryTerms
 from cascade.schema import Kind
 
 _DEFINED, _SHARE, _COVERED, _TERMS = range(4)
@@ -87,7 +88,7 @@ def _match(candidates: Candidates, field: str, query: QueryTerms) -> Float64:
     values = documents.keywords(field, candidates.rows)
     words = documents.keyword_terms(field, values.values)
     # A listing's values lie together, so its bounds among them follow from those of its rows.
-    hits = find_hits(words.values, words.offsets, values.offsets[candidates.offsets], query)
+    hits = find_hits(words, values.offsets[candidates.offsets], query.known)
     matched = np.bincount(hits.rows, minlength=len(values.values))
     shares = matched / np.maximum(words.lengths, 1)
     row = values.owners()[hits.rows]

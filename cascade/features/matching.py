@@ -1,7 +1,7 @@
-"""Where the terms of a query stand in a text field: found once, read by every text feature.
+"""Where the terms of a query stand in the text fields: found once, read by every text feature.
 
-A query is read up to its first `MAX_TERMS` tokens. The tokens of a field are gathered and compared
-once for all candidates; everything after that works on the few hits.
+The tokens of all fields of one analyser are gathered and compared in one go; everything after that
+works on the few hits.
 """
 
 from __future__ import annotations
@@ -10,52 +10,16 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cascade.candidates import Candidates, Documents, Float64, Int32, Int64, Query, TextStatistics
-
-MAX_TERMS = 32
+from cascade.candidates import Candidates, Float64, Int32, Int64, Ragged, TextStatistics
+from cascade.features.terms import NO_TERM, AnalysedQueries, QueryTerms
 
 _DEFINED, _LENGTH, _FIRST, _PAIRS, _PHRASE, _TERMS, _TOKENS, _QUERY_PAIRS, _KNOWN = range(9)
 _FIXED = 9
-_NO_TERM = -1
-
-
-@dataclass(frozen=True, slots=True)
-class QueryTerms:
-    """Hold the analysed text of q queries, as T distinct terms and their order.
-
-    Attributes:
-        terms: int32[q, T], the distinct terms in order of appearance; -1 fills the rest, terms
-            that no document has lie below it.
-        order: int8[q, L], the query's tokens as indices into its terms; -1 fills the rest.
-        pairs: int8[q, T, T], the index of each pair of terms that stand next to each other in
-            the query; -1 for all others.
-        sizes: int64[4, q], how many distinct terms, tokens, distinct pairs and terms that any
-            document has.
-        known: For each query the terms that any document has, ascending, and their indices.
-    """
-
-    terms: Int32
-    order: NDArray[np.int8]
-    pairs: NDArray[np.int8]
-    sizes: Int64
-    known: tuple[tuple[Int32, Int64], ...]
-
-    @property
-    def counts(self) -> Int64:
-        """How many distinct terms each query has, int64[q]."""
-        counts: Int64 = self.sizes[0]
-        return counts
-
-    @property
-    def width(self) -> int:
-        """T, the number of distinct terms of the query that has most, at least 1."""
-        return int(self.terms.shape[1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,77 +123,49 @@ class Matches:
         return self.array[:, index]
 
 
-class AnalysedQueries:
-    """Analyse the queries of candidates once for each analyser, however many fields have it."""
-
-    def __init__(self, candidates: Candidates) -> None:
-        self._documents = candidates.documents
-        self._queries = candidates.queries
-        self._found: dict[tuple[str, Path | None], QueryTerms] = {}
-
-    def terms(self, field: str) -> QueryTerms:
-        """Return the queries' terms as a text or keyword field analyses them."""
-        spec = self._documents.schema.by_name[field]
-        key = (spec.analyser, spec.synonyms)
-        if key not in self._found:
-            self._found[key] = query_terms(self._documents, field, self._queries)
-        return self._found[key]
-
-
-def matches_of(
-    candidates: Candidates, field: str, queries: AnalysedQueries | None = None
-) -> Matches:
+def matches_of(candidates: Candidates, field: str) -> Matches:
     """Return the matches of a text field, found once and carried along with the rows."""
 
     def find(asked: Candidates) -> Float64:
-        return match(asked, field, (queries or AnalysedQueries(asked)).terms(field))
+        return match(asked, (field,), AnalysedQueries(asked).terms(field))[0]
 
     return Matches(candidates.derived(("matches", field), find).astype(np.float64, copy=False))
 
 
-def query_terms(documents: Documents, field: str, queries: Sequence[Query]) -> QueryTerms:
-    """Return the terms of queries as a text or keyword field analyses them."""
-    texts = [documents.analyse(field, query.text)[:MAX_TERMS].tolist() for query in queries]
-    distinct = [list(dict.fromkeys(tokens)) for tokens in texts]
-    width = max(1, *map(len, distinct)) if distinct else 1
-    length = max(1, *map(len, texts)) if texts else 1
-    terms = np.full((len(texts), width), _NO_TERM, dtype=np.int32)
-    order = np.full((len(texts), length), -1, dtype=np.int8)
-    pairs = np.full((len(texts), width, width), -1, dtype=np.int8)
-    sizes = np.zeros((4, len(texts)), dtype=np.int64)
-    known: list[tuple[Int32, Int64]] = []
-    for i, (tokens, own) in enumerate(zip(texts, distinct, strict=True)):
-        index = {term: j for j, term in enumerate(own)}
-        codes = [index[token] for token in tokens]
-        terms[i, : len(own)] = own
-        order[i, : len(codes)] = codes
-        for pair, (left, right) in enumerate(dict.fromkeys(pairwise(codes))):
-            pairs[i, left, right] = pair
-            sizes[2, i] = pair + 1
-        sizes[0, i], sizes[1, i] = len(own), len(tokens)
-        sizes[3, i] = sum(term >= 0 for term in own)
-        ascending = sorted((term, j) for j, term in enumerate(own) if term >= 0)
-        known.append(
-            (
-                np.array([term for term, _ in ascending], dtype=np.int32),
-                np.array([j for _, j in ascending], dtype=np.int64),
-            )
-        )
-    return QueryTerms(terms, order, pairs, sizes, tuple(known))
+def find_matches(candidates: Candidates, fields: Sequence[str], queries: AnalysedQueries) -> None:
+    """Find the matches of several text fields together, for `matches_of` to return."""
+    groups: dict[object, list[str]] = {}
+    for name in dict.fromkeys(fields):
+        groups.setdefault(queries.analysis(name), []).append(name)
+    for group in groups.values():
+        found: list[Float64] = []
+        for i, name in enumerate(group):
+
+            def find(
+                asked: Candidates,
+                i: int = i,
+                group: list[str] = group,
+                found: list[Float64] = found,
+            ) -> Float64:
+                if not found:
+                    found.extend(match(asked, group, queries.terms(group[0])))
+                return found[i]
+
+            candidates.derived(("matches", name), find)
 
 
-def find_hits(values: Int32, offsets: Int64, listings: Int64, query: QueryTerms) -> Hits:
+def find_hits(lists: Ragged, listings: Int64, known: Sequence[tuple[Int32, Int64]]) -> Hits:
     """Return where the terms of each listing's query stand in its lists of tokens.
 
     Args:
-        values: int32[t], the tokens of m lists, one after the other.
-        offsets: int64[m + 1], where each list starts in `values`.
+        lists: m lists of tokens.
         listings: int64[q + 1], where each listing starts among the m lists.
-        query: The terms of the q queries.
+        known: For each listing the known terms of its query, as `QueryTerms.known`.
     """
+    values, offsets = lists.values, lists.offsets
     bounds = offsets[listings].tolist()
     positions, codes = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.int64)]
-    for (wanted, code), (start, stop) in zip(query.known, pairwise(bounds), strict=True):
+    for (wanted, code), (start, stop) in zip(known, pairwise(bounds), strict=True):
         if start == stop or not len(wanted):
             continue
         # A comparison with each term streams through the tokens; a look-up would jump.
@@ -248,26 +184,47 @@ def find_hits(values: Int32, offsets: Int64, listings: Int64, query: QueryTerms)
     return Hits(flat, np.concatenate(codes), rows, linked)
 
 
-def match(candidates: Candidates, field: str, query: QueryTerms) -> Float64:
-    """Return the array that `Matches` shows, float64[n, 9 + 2T]."""
-    documents = candidates.documents
-    tokens = documents.tokens(field, candidates.rows)
-    hits = find_hits(tokens.values, tokens.offsets, candidates.offsets, query)
-    n, width, listing = len(candidates), query.width, candidates.listing
+def match(candidates: Candidates, fields: Sequence[str], query: QueryTerms) -> list[Float64]:
+    """Return the array that `Matches` shows of each field, float64[n, 9 + 2T].
+
+    Args:
+        candidates: The n rows.
+        fields: Text fields of one analysis; their rows are worked on as one list of rows.
+        query: The terms of the queries under that analysis.
+    """
+    documents, n, width = candidates.documents, len(candidates), query.width
+    tokens = _joined([documents.tokens(name, candidates.rows) for name in fields])
+    starts = [candidates.offsets[:-1] + n * i for i in range(len(fields))]
+    listings = np.concatenate([*starts, [n * len(fields)]])
+    hits = find_hits(tokens, listings, query.known * len(fields))
+    listing = np.tile(candidates.listing, len(fields))
     # Column by column in memory, since features read whole columns.
-    table = np.empty((_FIXED + 2 * width, n))
-    defined = (candidates.rows >= 0) & (query.counts > 0)[listing]
-    table[_DEFINED] = np.where(defined, 1.0, np.nan)
+    table = np.empty((_FIXED + 2 * width, len(listing)))
+    defined = (candidates.rows >= 0) & (query.counts > 0)[candidates.listing]
+    table[_DEFINED] = np.tile(np.where(defined, 1.0, np.nan), len(fields))
     table[_LENGTH] = tokens.lengths
     table[_FIRST] = _first(hits, tokens.offsets)
     table[_PAIRS] = _pairs(hits, query, listing)
     table[_PHRASE] = _phrase(hits, query, listing)
     table[_TERMS : _KNOWN + 1] = np.take(query.sizes, listing, axis=1)
-    places = np.bincount(hits.codes * n + hits.rows, minlength=n * width)
-    table[_FIXED : _FIXED + width] = places.reshape(width, n)
-    table[_FIXED + width :] = np.take(_idf(documents.statistics(field), query), listing, axis=1)
+    places = np.bincount(hits.codes * len(listing) + hits.rows, minlength=len(listing) * width)
+    table[_FIXED : _FIXED + width] = places.reshape(width, -1)
+    for i, name in enumerate(fields):
+        idf = _idf(documents.statistics(name), query)
+        table[_FIXED + width :, n * i : n * (i + 1)] = np.take(idf, candidates.listing, axis=1)
     table.flags.writeable = False
-    return table.T
+    return [table[:, n * i : n * (i + 1)].T for i in range(len(fields))]
+
+
+def _joined(parts: Sequence[Ragged]) -> Ragged:
+    """Return the lists of several parts, one part after the other."""
+    if len(parts) == 1:
+        return parts[0]
+    ends = np.cumsum([0, *(len(part.values) for part in parts)])
+    offsets = [part.offsets[:-1] + end for part, end in zip(parts, ends[:-1], strict=True)]
+    return Ragged(
+        np.concatenate([*offsets, ends[-1:]]), np.concatenate([part.values for part in parts])
+    )
 
 
 def _idf(statistics: TextStatistics, query: QueryTerms) -> Float64:
@@ -279,7 +236,7 @@ def _idf(statistics: TextStatistics, query: QueryTerms) -> Float64:
     idf = np.zeros((query.width, len(query.terms)))
     for i, terms in enumerate(query.terms.tolist()):
         for j, term in enumerate(terms):
-            if term != _NO_TERM:
+            if term != NO_TERM:
                 df = int(statistics.document_frequency[term]) if term >= 0 else 0
                 idf[j, i] = math.log1p((statistics.documents - df + 0.5) / (df + 0.5))
     return idf

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 
 from cascade.candidates import Candidates, Float32
-from cascade.features.base import read_numbers
+from cascade.features.base import BaseFeature, read_numbers
 from cascade.features.expression import Expression, is_keepable, values_of
 from cascade.features.keyword import KeywordFeature, values_matched
 from cascade.features.listing import ListingFeature
-from cascade.features.matching import AnalysedQueries, matches_of
+from cascade.features.matching import find_matches
 from cascade.features.numeric import NumberFeature
 from cascade.features.query import QueryFeature
+from cascade.features.terms import AnalysedQueries
 from cascade.features.text import FieldFeature, FieldsFeature
 from cascade.protocols import Feature
 
@@ -52,7 +53,9 @@ class Features:
         self._fresh = [i for i, f in enumerate(self.features) if not is_keepable(f)]
         read = {name for feature in self.features for name in getattr(feature, "reads", ())}
         self._analyses = {n: a for n, a in sorted((analyses or {}).items()) if n in read}
-        self._numbers = tuple(dict.fromkeys(_number_fields(self.features)))
+        self._texts = _fields(self.features, FieldFeature, FieldsFeature, QueryFeature)
+        self._keywords = _fields(self.features, KeywordFeature)
+        self._numbers = _fields(self.features, NumberFeature, ListingFeature)
         self._fingerprint = _digest([self.definitions(), self._analyses])
 
     def __len__(self) -> int:
@@ -126,14 +129,9 @@ class Features:
         """Find together what several features read of the same fields."""
         read_numbers(candidates, self._numbers)
         queries = AnalysedQueries(candidates)
-        for feature in self.features:
-            if isinstance(feature, FieldFeature | QueryFeature):
-                matches_of(candidates, feature.field, queries)
-            elif isinstance(feature, FieldsFeature):
-                for name in feature.fields:
-                    matches_of(candidates, name, queries)
-            elif isinstance(feature, KeywordFeature):
-                values_matched(candidates, feature.field, queries)
+        find_matches(candidates, self._texts, queries)
+        for name in self._keywords:
+            values_matched(candidates, name, queries)
 
     def _fill(self, matrix: Float32, columns: Sequence[int], candidates: Candidates) -> None:
         for i in columns:
@@ -176,12 +174,10 @@ def difference(left: Sequence[Mapping[str, Any]], right: Sequence[Mapping[str, A
     return lines
 
 
-def _number_fields(features: Sequence[Feature]) -> Iterator[str]:
-    for feature in features:
-        if isinstance(feature, NumberFeature) or (
-            isinstance(feature, ListingFeature) and feature.field
-        ):
-            yield feature.field
+def _fields(features: Sequence[Feature], *classes: type[BaseFeature]) -> tuple[str, ...]:
+    """Return the distinct fields that the features of these classes read."""
+    reading = [feature for feature in features if isinstance(feature, classes)]
+    return tuple(dict.fromkeys(name for feature in reading for name in feature.reads))
 
 
 def _digest(plain: object) -> str:

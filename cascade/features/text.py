@@ -13,8 +13,9 @@ import numpy as np
 
 from cascade.candidates import Candidates, Float32, Float64
 from cascade.features.base import BaseFeature, field_of
-from cascade.features.matching import AnalysedQueries, Matches, matches_of
+from cascade.features.matching import Matches, find_matches, matches_of
 from cascade.features.registry import feature_kind
+from cascade.features.terms import AnalysedQueries
 from cascade.schema import Kind, Schema
 
 MAX_K1 = 1000
@@ -56,8 +57,8 @@ class FieldsFeature(BaseFeature):
 
     def matches(self, candidates: Candidates) -> list[Matches]:
         """Return the matches of each field."""
-        queries = AnalysedQueries(candidates)
-        return [matches_of(candidates, name, queries) for name in self.fields]
+        find_matches(candidates, self.fields, AnalysedQueries(candidates))
+        return [matches_of(candidates, name) for name in self.fields]
 
 
 @feature_kind("bm25")

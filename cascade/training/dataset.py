@@ -60,6 +60,16 @@ class Dataset:
         at = [self.names.index(name) for name in names]
         return replace(self, names=tuple(names), matrix=np.ascontiguousarray(self.matrix[:, at]))
 
+    def followed_by(self, other: Dataset) -> Dataset:
+        """Return the listings of this dataset and then those of another with the same features."""
+        return replace(
+            self,
+            matrix=np.concatenate([self.matrix, other.matrix]),
+            grades=np.concatenate([self.grades, other.grades]),
+            offsets=np.concatenate([self.offsets, self.offsets[-1] + other.offsets[1:]]),
+            query_ids=self.query_ids + other.query_ids,
+        )
+
     def informative(self) -> Dataset:
         """Return the listings that have more than one grade: the others teach no order."""
         starts = self.offsets[:-1]

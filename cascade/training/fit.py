@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -16,6 +16,8 @@ from cascade.training.trees_onnx import split_points, trees_to_onnx
 
 CLIP_DEVIATIONS = 5.0
 PAIRS_PER_ROW = 8
+FEW_LISTINGS = 100
+FOLDS = 5
 
 
 @dataclass(frozen=True)
@@ -120,18 +122,94 @@ def fit_linear(train: Dataset, options: LinearOptions) -> Fit:
 
 
 def fit_trees(train: Dataset, validation: Dataset, options: TreeOptions) -> Fit:
-    """Fit boosted trees by `rank:ndcg`, stopped early on the validation listings.
+    """Fit boosted trees by `rank:ndcg`, as many as held-out listings ask for.
+
+    With `FEW_LISTINGS` validation listings or more, training stops early on them. With fewer,
+    their nDCG is mostly noise: the number of trees is then the best of a cross-validation over
+    all listings, and the trees are fitted on all of them.
 
     Args:
         train: The rows.
-        validation: Listings that training does not see; without any, no early stopping.
+        validation: Listings that training does not see.
         options: How.
     """
     try:
         import xgboost
     except ImportError:
         raise OptionalDependencyError("xgboost", "train") from None
-    parameters = {
+    fitted, held = _teaching(train), validation.informative()
+    if len(held.query_ids) >= FEW_LISTINGS:
+        booster, curve = _boosted(xgboost, fitted, held, options, options.early_stopping)
+        best = int(np.argmax(curve))
+    else:
+        fitted = fitted.followed_by(held)
+        curve = _cross_validated(xgboost, fitted, options)
+        best = int(np.argmax(curve))
+        booster, _ = _boosted(xgboost, fitted, None, replace(options, rounds=best + 1), None)
+    raw = bytes(booster.save_raw("json"))
+    kept = booster[: best + 1]
+
+    def predict(probe: Float32) -> Float32:
+        margin = kept.inplace_predict(probe, missing=np.nan, predict_type="margin")
+        return np.asarray(margin, dtype=np.float32)
+
+    gains = kept.get_score(importance_type="total_gain")
+    importance = np.array([gains.get(f"f{i}", 0.0) for i in range(len(train.names))])
+    summary: dict[str, Any] = {
+        "trees": best + 1,
+        "gain": _largest(train.names, importance / max(importance.sum(), 1e-9)),
+        "held_out_ndcg@10": float(curve[best]),
+        "held_out": "validation" if len(held.query_ids) >= FEW_LISTINGS else "cross-validation",
+    }
+    return Fit(trees_to_onnx(raw, best_iteration=best), predict, split_points(raw), summary)
+
+
+def _boosted(
+    xgboost: Any,  # noqa: ANN401  (a lazy import)
+    train: Dataset,
+    held: Dataset | None,
+    options: TreeOptions,
+    patience: int | None,
+) -> tuple[Any, Float64]:
+    """Return a booster, and its nDCG@10 on the held-out listings after each tree."""
+    history: dict[str, dict[str, list[float]]] = {}
+    watched = [(_group_matrix(xgboost, held), "held")] if held is not None else []
+    booster = xgboost.train(
+        _parameters(options),
+        _group_matrix(xgboost, train),
+        options.rounds,
+        evals=watched,
+        early_stopping_rounds=patience,
+        evals_result=history,
+        verbose_eval=False,
+    )
+    return booster, np.array(history["held"]["ndcg@10"] if watched else [])
+
+
+def _cross_validated(xgboost: Any, dataset: Dataset, options: TreeOptions) -> Float64:  # noqa: ANN401
+    """Return the mean nDCG@10 of left-out listings after each tree, smoothed over rounds."""
+    count = len(dataset.query_ids)
+    folds = np.random.default_rng(options.seed).permutation(count) % min(FOLDS, count)
+    curves = []
+    for fold in np.unique(folds):
+        inside = folds == fold
+        if inside.all():
+            continue
+        _, curve = _boosted(
+            xgboost, dataset.select(~inside), dataset.select(inside), options, None
+        )
+        curves.append(curve * inside.sum() / count)
+    if not curves:
+        return np.zeros(options.rounds)
+    mean = np.sum(curves, axis=0)
+    # A single round's peak is luck; its neighbourhood is not.
+    width = max(1, options.rounds // 15)
+    padded = np.pad(mean, width, mode="edge")
+    return np.convolve(padded, np.full(2 * width + 1, 1 / (2 * width + 1)), mode="valid")
+
+
+def _parameters(options: TreeOptions) -> dict[str, Any]:
+    return {
         "objective": "rank:ndcg",
         "eval_metric": "ndcg@10",
         "ndcg_exp_gain": options.gain == "exponential",
@@ -147,38 +225,6 @@ def fit_trees(train: Dataset, validation: Dataset, options: TreeOptions) -> Fit:
         "seed": options.seed,
         "nthread": options.threads,
     }
-    fitted = _teaching(train)
-    held = validation.informative()
-    matrix = _group_matrix(xgboost, fitted)
-    watched = [(_group_matrix(xgboost, held), "validation")] if len(held) else []
-    history: dict[str, dict[str, list[float]]] = {}
-    booster = xgboost.train(
-        parameters,
-        matrix,
-        options.rounds,
-        evals=watched,
-        early_stopping_rounds=options.early_stopping if watched else None,
-        evals_result=history,
-        verbose_eval=False,
-    )
-    best = int(booster.best_iteration) if watched else None
-    kept = booster[: best + 1] if best is not None else booster
-    raw = bytes(booster.save_raw("json"))
-
-    def predict(probe: Float32) -> Float32:
-        margin: Float32 = kept.inplace_predict(probe, missing=np.nan, predict_type="margin")
-        return margin
-
-    gains = booster.get_score(importance_type="total_gain")
-    importance = np.array([gains.get(f"f{i}", 0.0) for i in range(len(train.names))])
-    summary: dict[str, Any] = {
-        "trees": best + 1 if best is not None else booster.num_boosted_rounds(),
-        "gain": _largest(train.names, (importance / max(importance.sum(), 1e-9))),
-    }
-    if watched and best is not None:
-        summary["validation_ndcg@10"] = float(history["validation"]["ndcg@10"][best])
-    graph = trees_to_onnx(raw, best_iteration=best)
-    return Fit(graph, predict, split_points(raw), summary)
 
 
 def _teaching(train: Dataset) -> Dataset:

@@ -107,7 +107,6 @@ def _settings(config: Config, judgments: Judgments) -> Settings:
     wanted = config.settings.evaluation
     return Settings(
         baseline=BM25,
-        random=RANDOM,
         recall_at=tuple(wanted.recall),
         windows={stage.name: stage.window for stage in config.settings.stages},
         split=by_length(judgments.texts),

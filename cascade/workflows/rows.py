@@ -63,7 +63,6 @@ def evaluate_rows(config: Config, path: Path) -> Report:
         measures_of(config),
         Settings(
             baseline=RANDOM,
-            random=RANDOM,
             recall_at=tuple(settings.evaluation.recall),
             windows={stage.name: stage.window for stage in stages},
             bootstrap=Bootstrap(settings.evaluation.resamples, seed=settings.evaluation.seed),

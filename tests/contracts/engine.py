@@ -175,7 +175,8 @@ class EngineContract:
     """Hold the tests; a subclass or its module gives `make_engine`, of class scope."""
 
     @pytest.fixture(scope="class")
-    def engine(self, make_engine: MakeEngine) -> Engine:
+    @classmethod
+    def engine(cls, make_engine: MakeEngine) -> Engine:
         """An engine over `CORPUS` that no test changes."""
         return make_engine(CORPUS)
 
@@ -299,9 +300,7 @@ class EngineContract:
         values = [f"v{i:03}" for i in range(300)]
         random.Random(3).shuffle(values)
         many = [{"id": f"m{i}", "title": "cup", "brand": "v150"} for i in range(2)]
-        engine = make_engine(
-            [{"id": v, "title": "cup", "brand": v} for v in values] + many  #
-        )
+        engine = make_engine([{"id": v, "title": "cup", "brand": v} for v in values] + many)
         found = engine.retrieve([query("cup")], 0, Asked(facets=("brand",), facet_size=4))
         counted = [(v.value, v.count) for v in found.facets[0]["brand"]]
         assert counted == [("v150", 3), ("v000", 1), ("v001", 1), ("v002", 1)]
@@ -339,7 +338,7 @@ class EngineContract:
             assert found.totals[0].value == len(expected)
 
     def test_sort_by_another_field_is_refused(self, engine):
-        with pytest.raises(QueryError, match="sort: 'brand' is no number or date field; accepted"):
+        with pytest.raises(QueryError, match="sort: 'brand' is no number or date field"):
             engine.retrieve([query("red")], 5, Asked(sort=Sort("brand")))
 
     @pytest.mark.parametrize("share", [0.0, 0.3, 0.5, 0.75, 1.0])
@@ -532,10 +531,7 @@ class UpdateContract:
     def engine(self, make_engine: MakeEngine) -> Engine:
         """An engine that the test may change."""
         return make_engine(
-            [
-                {"id": f"d{i}", "title": "red cup", "brand": "acme", "price": i}  #
-                for i in range(6)
-            ]
+            [{"id": f"d{i}", "title": "red cup", "brand": "acme", "price": i} for i in range(6)]
         )
 
     def test_updates_are_seen_after_refresh(self, engine):
@@ -589,7 +585,7 @@ class UpdateContract:
                 try:
                     found = engine.retrieve([query("red cup")], 100, Asked(facets=("brand",)))
                     counts.add((len(found.candidates), found.totals[0].value))
-                except Exception as error:  # noqa: BLE001
+                except Exception as error:
                     failures.append(error)
 
         threads = [threading.Thread(target=read) for _ in range(2)]

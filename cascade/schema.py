@@ -96,6 +96,11 @@ class Schema:
         """Return the fields of these kinds, in order."""
         return tuple(f for f in self.fields if f.kind in kinds)
 
+    @cached_property
+    def _readers(self) -> tuple[tuple[_Read, Field, str], ...]:
+        """For each field what reads it, and its key if it is fed by a single one."""
+        return tuple((_READERS[f.kind], f, _only_key(f)) for f in self.fields)
+
     def document(self, raw: Mapping[str, Any]) -> Document:
         """Check a raw document and split it by kind.
 
@@ -110,17 +115,13 @@ class Schema:
                 f"the id field {self.id!r} is {doc_id!r}; accepted is a non-empty string "
                 f"(the document has {', '.join(sorted(map(str, raw))[:8])})"
             )
-        name = _clean(str(doc_id))
-        document = Document(name, {}, {}, {}, {}, raw)
-        readers = _READERS
-        for spec in self.fields:
-            values = _values(raw, spec)
-            if values:
-                try:
-                    readers[spec.kind](document, spec, values)
-                except (TypeError, ValueError) as error:
-                    message = f"document {name!r}, field {spec.name!r} {error}"
-                    raise DocumentError(message) from None
+        document = Document(_clean(str(doc_id)), {}, {}, {}, {}, raw)
+        for read, spec, key in self._readers:
+            try:
+                read(document, spec, raw.get(key) if key else _values(raw, spec))
+            except (TypeError, ValueError) as error:
+                message = f"document {document.id!r}, field {spec.name!r} {error}"
+                raise DocumentError(message) from None
         return document
 
     def definition(self) -> dict[str, Any]:
@@ -231,46 +232,73 @@ def _parse_field(name: str, spec: object, base: Path, problems: list[str]) -> Fi
     )
 
 
+def _only_key(spec: Field) -> str:
+    """Return the one key that feeds a field, "" if there are several or a pattern."""
+    sources = spec.source or (spec.name,)
+    return sources[0] if len(sources) == 1 and "*" not in sources[0] else ""
+
+
 def _values(raw: Mapping[str, Any], spec: Field) -> list[Any]:
+    """Return what all keys of a field hold; what an absent key would hold is None."""
     found: list[Any] = []
     for source in spec.source or (spec.name,):
-        if "*" in source:
-            keys = fnmatch.filter(raw, source)
-            found.extend(raw[key] for key in keys)
-        else:
-            found.append(raw.get(source))
-    flat: list[Any] = []
-    for value in found:
-        if isinstance(value, list):
-            flat.extend(value)
-        else:
-            flat.append(value)
-    return [v for v in flat if v is not None and v != ""]
+        keys = fnmatch.filter(raw, source) if "*" in source else (source,)
+        for value in map(raw.get, keys):
+            if isinstance(value, list):
+                found.extend(value)
+            else:
+                found.append(value)
+    return found
 
 
-def _put_text(document: Document, spec: Field, values: list[Any]) -> None:
-    document.texts[spec.name] = tuple(_text(v, spec.strip_html) for v in values)
+def _given(value: object) -> list[Any]:
+    """Return the values that are there: absent and empty ones are none."""
+    values = value if isinstance(value, list) else [value]
+    return [v for v in values if v is not None and v != ""]
 
 
-def _put_keyword(document: Document, spec: Field, values: list[Any]) -> None:
-    document.keywords[spec.name] = tuple(dict.fromkeys(_text(v) for v in values))
+# A reader gets the value of a field's key, or the list of those of its keys. The shapes that most
+# documents have come first in each: a build calls one per field and document.
+_Read = Callable[[Document, Field, Any], None]
 
 
-def _put_vector(document: Document, spec: Field, values: list[Any]) -> None:
+def _put_text(document: Document, spec: Field, value: object) -> None:
+    if type(value) is str and not spec.strip_html:
+        if value:
+            document.texts[spec.name] = (_clean(value),)
+    elif value is not None and (values := _given(value)):
+        document.texts[spec.name] = tuple([_text(v, spec.strip_html) for v in values])
+
+
+def _put_keyword(document: Document, spec: Field, value: object) -> None:
+    if type(value) is str:
+        if value:
+            document.keywords[spec.name] = (_clean(value),)
+    elif value is not None and (values := _given(value)):
+        document.keywords[spec.name] = tuple(dict.fromkeys([_text(v) for v in values]))
+
+
+def _put_vector(document: Document, spec: Field, value: object) -> None:
+    if not (values := _given(value)):
+        return
     if len(values) != spec.dims:
         raise ValueError(f"has {len(values)} numbers; its schema says {spec.dims}")
     document.vectors[spec.name] = tuple(_number(v) for v in values)
 
 
-def _put_number(document: Document, spec: Field, values: list[Any]) -> None:
-    document.numbers[spec.name] = _number(_only(values))
+def _put_number(document: Document, spec: Field, value: object) -> None:
+    if type(value) is float or type(value) is int:
+        document.numbers[spec.name] = _number(value)
+    elif value is not None and (values := _given(value)):
+        document.numbers[spec.name] = _number(_only(values))
 
 
-def _put_date(document: Document, spec: Field, values: list[Any]) -> None:
-    document.numbers[spec.name] = _seconds(_only(values))
+def _put_date(document: Document, spec: Field, value: object) -> None:
+    if value is not None and (values := _given(value)):
+        document.numbers[spec.name] = _seconds(_only(values))
 
 
-_READERS: Mapping[Kind, Callable[[Document, Field, list[Any]], None]] = {
+_READERS: Mapping[Kind, _Read] = {
     Kind.TEXT: _put_text,
     Kind.KEYWORD: _put_keyword,
     Kind.NUMBER: _put_number,

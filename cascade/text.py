@@ -89,14 +89,26 @@ class Analyser:
             return self.tokens(values[0])
         return list(chain.from_iterable(map(self.tokens, values)))
 
-    def spans(self, text: str) -> Iterator[tuple[int, int, list[str]]]:
+    def spans(self, text: str) -> Iterator[tuple[int, int, Sequence[str]]]:
         """Yield start, end and terms of each word of a text as it stands, for marking matches.
 
         Each word is analysed alone, so a synonym of several words is not contracted.
         """
-        # One character for one, so that the places stay those of the text.
-        for word in _unicode_token().finditer(text.translate(_APOSTROPHES)):
-            yield word.start(), word.end(), self.tokens(word.group())
+        terms, synonyms = self._terms, self._synonyms
+        # Both changes are one character for one, so the places stay those of the text.
+        if text.isascii():
+            words = _ASCII_TOKEN.finditer(text.lower())
+        else:
+            words = _unicode_token().finditer(text.translate(_APOSTROPHES))
+        for word in words:
+            written = word.group()
+            if not written.isascii():
+                yield word.start(), word.end(), self.tokens(written)
+                continue
+            found = terms[written.lower()]
+            if synonyms is not None:
+                found = tuple(synonyms.contracted(list(found)))
+            yield word.start(), word.end(), found
 
 
 def analyser(name: str, synonyms: Path | None = None) -> Analyser:

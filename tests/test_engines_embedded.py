@@ -1,5 +1,6 @@
 """The embedded engine keeps the contract of all engines, and what is its own."""
 
+import json
 import math
 import os
 import random
@@ -134,6 +135,28 @@ def test_ties_are_ordered_over_segments(make_engine, tmp_path):
         assert engine.retrieve([query()], size, EVERYTHING).candidates.rows.tolist() == [
             *range(size)
         ]
+
+
+def test_ties_are_ordered_over_the_segments_of_a_build(tmp_path):
+    # Many distinct words fill the least memory that there is several times.
+    documents = [
+        {
+            "id": f"d{i}",
+            "title": "cup",
+            "text": " ".join(f"w{i}x{j}" for j in range(60)),
+            "brand": f"b{i % 1000}",
+        }
+        for i in range(3000)
+    ]
+    build(tmp_path, documents, memory_mb=15)
+    engine = opened(tmp_path)
+    assert len(json.loads((tmp_path / "engine" / "meta.json").read_text())["segments"]) > 1
+    for size in (1, 900, 2000, 2999, 3000):
+        found = engine.retrieve([query("cup")], size)
+        assert found.candidates.rows.tolist() == list(range(size))
+    facets = engine.retrieve([query("cup")], 0, Asked(facets=("brand",), facet_size=3)).facets
+    counted = [(v.value, v.count) for v in facets[0]["brand"]]
+    assert counted == [("b0", 3), ("b1", 3), ("b10", 3)]
 
 
 TWO_LANGUAGES = Schema(

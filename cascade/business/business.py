@@ -11,7 +11,7 @@ import numpy as np
 
 from cascade.business.bounds import bounded_order
 from cascade.business.policy import LinearBlend, Policy, check_preference
-from cascade.business.ruleset import Arrangement, RuleSet, moves
+from cascade.business.ruleset import Arrangement, RuleSet, bare, moves
 from cascade.candidates import Candidates, Float32, Int64, Query
 from cascade.errors import ConfigError, QueryError
 from cascade.filters import AllOf
@@ -60,7 +60,7 @@ class BusinessTrace:
         """What each rule moved, in the order of application; made when it is asked for."""
         if not self.arrangement.shifts:
             return ()
-        return moves(self.arrangement.shifts, self.incoming.take(self.blended))
+        return moves(self.arrangement.shifts, bare(self.incoming).take(self.blended))
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,23 +161,21 @@ class Business:
         if len(candidates.queries) != 1:
             raise ValueError(f"{len(candidates.queries)} listings; the business layer takes one")
         preference = self.preference(candidates.queries[0])
-        count = len(candidates)
-        incoming = np.arange(count)
-        blended, utilities, reason = incoming, None, ""
-        if preference and count:
+        blended, utilities, reason = np.arange(len(candidates)), None, ""
+        if preference and len(candidates):
             if blend:
                 blended, utilities, reason = self._blended(candidates, preference)
             else:
                 reason = "left out: the time of the request was up"
-        moved = candidates.take(blended) if utilities is not None else candidates
-        arrangement = self.rules.apply(moved)
+        listing = bare(candidates)
+        arrangement = self.rules.apply(listing if utilities is None else listing.take(blended))
         order = blended[arrangement.order]
         trace = BusinessTrace(
             candidates, preference, order, blended, utilities, arrangement, reason
         )
-        if arrangement.shifts:
-            return moved.take(arrangement.order), trace
-        return moved, trace
+        if np.array_equal(order, np.arange(len(order))):
+            return candidates, trace
+        return candidates.take(order), trace
 
     def explain(self, trace: BusinessTrace, doc_id: str) -> BusinessExplanation | None:
         """Return what was done to one document, None if it is not in the list."""

@@ -103,7 +103,7 @@ class RuleSet:
         """Return the order that the rules give one listing."""
         query = candidates.queries[0]
         order = np.arange(len(candidates))
-        now = _bare(candidates)
+        now = bare(candidates)
         shifts: list[Shift] = []
         for rule in self._ordering:
             if rule.covers(query):
@@ -144,13 +144,25 @@ def conflicts(rules: Sequence[BaseRule]) -> list[str]:
     return found
 
 
+def bare(candidates: Candidates) -> Candidates:
+    """Return one listing less its columns, which no rule reads, so that it is cheap to reorder."""
+    return Candidates(
+        queries=candidates.queries,
+        offsets=candidates.offsets,
+        rows=candidates.rows,
+        scores=candidates.scores,
+        documents=candidates.documents,
+        doc_ids=candidates.doc_ids,
+    )
+
+
 def moves(shifts: Iterable[Shift], candidates: Candidates) -> tuple[Move, ...]:
     """Return what rules moved, by document; `candidates` are the list as it came in."""
     return tuple(
         Move(shift.rule, doc_id, before + 1, after + 1)
         for shift in shifts
         for doc_id, before, after in zip(
-            _bare(candidates).take(shift.positions).ids(),
+            bare(candidates).take(shift.positions).ids(),
             shift.before.tolist(),
             shift.after.tolist(),
             strict=True,
@@ -184,18 +196,6 @@ def _clash(left: BaseRule, right: BaseRule) -> list[str]:
     if opposite and getattr(left, "where", None) == getattr(right, "where", None):
         return ["boost and bury the same rows"]
     return []
-
-
-def _bare(candidates: Candidates) -> Candidates:
-    """Return one listing less its columns, which no rule reads, so that it is cheap to reorder."""
-    return Candidates(
-        queries=candidates.queries,
-        offsets=candidates.offsets,
-        rows=candidates.rows,
-        scores=candidates.scores,
-        documents=candidates.documents,
-        doc_ids=candidates.doc_ids,
-    )
 
 
 def _positions(candidates: Candidates, ids: Sequence[str]) -> list[int]:

@@ -13,13 +13,13 @@ from cascade.catalogue import Catalogue
 from cascade.config.load import Config
 from cascade.config.settings import StageSettings
 from cascade.engines.embedded import EmbeddedEngine, EmbeddedWriter
-from cascade.errors import ConfigError, InputError, nearest
-from cascade.features import Features, build_features, standard_features
+from cascade.errors import ConfigError, FingerprintError, InputError, nearest
+from cascade.features import Expression, Features, build_features, standard_features
 from cascade.indexing import Generation, Store
 from cascade.judgments import JudgmentColumns
 from cascade.measures import parse_measure
 from cascade.pipeline import Cascade, Stage
-from cascade.protocols import Engine, IndexWriter, Measure
+from cascade.protocols import Engine, Feature, IndexWriter, Measure
 from cascade.registry import Registry
 from cascade.schema import Schema, load_schema
 
@@ -107,6 +107,8 @@ def stage_features(
 ) -> Features:
     """Return the features that a stage reads, in the order of the whole set.
 
+    What a formula among them reads belongs to them.
+
     Raises:
         ConfigError: If a pattern names no feature.
     """
@@ -118,8 +120,12 @@ def stage_features(
     ]
     if problems:
         raise ConfigError(str(config.path), problems)
-    chosen = [d for d in features.definitions() if _named(str(d["name"]), stage.features)]
-    return build_features(chosen, schema, source=f"{config.path}, stage {stage.name}")
+    chosen = {name for name in features.names if _named(name, stage.features)}
+    for feature in reversed(features.features):
+        if isinstance(feature, Expression) and feature.name in chosen:
+            chosen |= {given.name for given in feature.inputs}
+    definitions = [d for d in features.definitions() if d["name"] in chosen]
+    return build_features(definitions, schema, source=f"{config.path}, stage {stage.name}")
 
 
 def business_of(config: Config, schema: Schema) -> Business | None:
@@ -194,10 +200,19 @@ def _stages(config: Config, schema: Schema) -> tuple[Stage, ...]:
     registry = registry_of(config)
     for module in config.settings.features.modules:
         importlib.import_module(module)
-    stages = []
+    stages: list[Stage] = []
+    prepared: dict[str, tuple[str, Feature]] = {}
     for stage in config.settings.stages:
         bundle = registry.load(config.settings.model_name(stage))
         ranker = bundle.ranker(schema)
+        for feature in ranker.features.features:
+            if feature.scope == "listing":
+                other, twin = prepared.setdefault(feature.name, (stage.name, feature))
+                if twin.definition() != feature.definition():
+                    raise FingerprintError(
+                        f"the models of stages {other!r} and {stage.name!r} define the feature "
+                        f"{feature.name!r} differently; train both from one configuration"
+                    )
         stages.append(
             Stage(
                 name=stage.name,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from cascade.schema import Document, Field, Kind, Schema
 
 FORMAT = 1
 SEAL = "engine.json"
+_META = "meta.json"
 ID, ROW, SOURCE = "_id", "_row", "_source"
 
 # The bits of int32 -1: a document without a catalogue row sorts behind all that have one.
@@ -102,6 +104,43 @@ def count_of(result: tantivy.SearchResult) -> int:
     """Return how many documents match."""
     count: int = result.count  # type: ignore[attr-defined] # missing from the stubs
     return count
+
+
+def row_ranges(folder: Path, index: tantivy.Index) -> list[tuple[int, int]]:
+    """Return the first and last row of each segment, in the index's order.
+
+    To be called while nothing writes to the index.
+    """
+    searcher = index.searcher()
+    ranges = []
+    for at, segment in enumerate(orjson.loads((folder / _META).read_bytes())["segments"]):
+        ends = [tantivy.DocAddress(at, 0), tantivy.DocAddress(at, int(segment["max_doc"]) - 1)]
+        low, high = searcher.fast_field_values(ROW, ends)
+        ranges.append((int(low or 0), int(high or 0)))
+    return ranges
+
+
+def put_in_row_order(folder: Path) -> None:
+    """List the segments by their rows, so that equal documents come in the order of rows.
+
+    A segment is sorted by row within; the index lists its segments by their random names.
+    """
+    ranges = row_ranges(folder, tantivy.Index.open(str(folder)))
+    meta = orjson.loads((folder / _META).read_bytes())
+    meta["segments"] = [
+        segment
+        for _, segment in sorted(
+            zip(ranges, meta["segments"], strict=True), key=lambda pair: pair[0]
+        )
+    ]
+    staged = folder / f".{_META}.new"
+    staged.write_bytes(orjson.dumps(meta, option=orjson.OPT_INDENT_2))
+    staged.replace(folder / _META)
+
+
+def is_in_row_order(ranges: Sequence[tuple[int, int]]) -> bool:
+    """Return whether each segment's rows come after those of the segment before it."""
+    return all(before[1] < after[0] for before, after in pairwise(ranges))
 
 
 def seal(folder: Path, schema: Schema, documents: int) -> None:

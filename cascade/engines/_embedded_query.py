@@ -23,8 +23,9 @@ from cascade.text import Analyser, analyser
 MAX_QUERY_CHARS = 10_000
 MAX_QUERY_TERMS = 64
 
-# A segment reports this many values of a facet, so counts and order are exact up to here.
-_SEGMENT_VALUES = 65_000
+# How many values of a facet each segment reports: beyond any number that a field can have.
+_EVERY_VALUE = 2**31
+_HEAD_VALUES = 200
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _MUST, _SHOULD, _MUST_NOT = tantivy.Occur.Must, tantivy.Occur.Should, tantivy.Occur.MustNot
 
@@ -194,18 +195,41 @@ def facet_groups(facets: Sequence[str], filters: AllOf) -> dict[AllOf, list[str]
     return groups
 
 
-def facet_request(fields: Sequence[str], size: int) -> dict[str, Any]:
-    """Return the aggregation that counts the values of keyword fields."""
-    return {
-        field: {"terms": {"field": field, "size": size, "segment_size": _SEGMENT_VALUES}}
+def count_facets(
+    searcher: tantivy.Searcher, query: tantivy.Query, fields: Sequence[str], size: int
+) -> dict[str, tuple[FacetValue, ...]]:
+    """Return the `size` most frequent values of keyword fields, then by value.
+
+    Reading every value of a field that has tens of thousands is slow. In one segment the head of
+    its values is enough, unless the values at the cut tie with the end of that head.
+    """
+    counted: dict[str, tuple[FacetValue, ...]] = {}
+    head = max(_HEAD_VALUES, 4 * size)
+    if searcher.num_segments == 1:
+        for field, values in _counted(searcher, query, fields, (head, head)).items():
+            if len(values) < head or values[size - 1].count > values[-1].count:
+                counted[field] = values[:size]
+    rest = [field for field in fields if field not in counted]
+    if rest:
+        counted |= _counted(searcher, query, rest, (size, _EVERY_VALUE))
+    return counted
+
+
+def _counted(
+    searcher: tantivy.Searcher, query: tantivy.Query, fields: Sequence[str], most: tuple[int, int]
+) -> dict[str, tuple[FacetValue, ...]]:
+    size, per_segment = most
+    request = {
+        field: {"terms": {"field": field, "size": size, "segment_size": per_segment}}
         for field in fields
     }
+    answer = searcher.aggregate(query, request)
+    return {field: _values(answer[field]["buckets"]) for field in fields}
 
 
-def facet_values(answer: Mapping[str, Any], field: str) -> tuple[FacetValue, ...]:
-    """Return the counted values of one field, the most frequent first, then by value."""
-    counted = [FacetValue(b["key"], int(b["doc_count"])) for b in answer[field]["buckets"]]
-    return tuple(sorted(counted, key=lambda value: (-value.count, value.value)))
+def _values(buckets: Sequence[Mapping[str, Any]]) -> tuple[FacetValue, ...]:
+    found = [FacetValue(bucket["key"], int(bucket["doc_count"])) for bucket in buckets]
+    return tuple(sorted(found, key=lambda value: (-value.count, value.value)))
 
 
 def analysers_of(schema: Schema) -> dict[str, Analyser]:

@@ -19,20 +19,22 @@ from cascade.engines._embedded_index import (
     count_of,
     index_document,
     index_schema,
+    is_in_row_order,
     open_index,
+    put_in_row_order,
+    row_ranges,
     seal,
     searched_fields,
     source_of,
     stored,
 )
-from cascade.engines._embedded_order import NOTHING, Found, first
+from cascade.engines._embedded_order import NOTHING, Found, Snapshot, first
 from cascade.engines._embedded_query import (
     QueryWriter,
     analysers_of,
     cleaned,
+    count_facets,
     facet_groups,
-    facet_request,
-    facet_values,
 )
 from cascade.engines.highlight import highlighted
 from cascade.errors import ChecksumError, EngineError, QueryError, nearest
@@ -95,6 +97,7 @@ class EmbeddedWriter:
         with _failing("finish an index"):
             self._writer.commit()
             self._writer.wait_merging_threads()
+            put_in_row_order(self._folder)
             seal(self._folder, self._schema, self._count)
 
 
@@ -115,6 +118,9 @@ class EmbeddedEngine:
         self._schema = schema
         self._documents = documents
         self._index = open_index(folder, schema)
+        self._snapshot = Snapshot(
+            self._index.searcher(), is_in_row_order(row_ranges(folder, self._index))
+        )
         self._queries = QueryWriter(schema, self._index.schema, analysers_of(documents.schema))
         self._searched = frozenset(field.name for field in searched_fields(schema))
         self._lock = threading.Lock()
@@ -149,7 +155,7 @@ class EmbeddedEngine:
                 query that has begun is not interrupted.
         """
         self._check(queries, size, asked)
-        searcher = self._searcher()
+        snapshot = self._open_snapshot()
         listings: list[Found] = []
         facets = []
         for i, query in enumerate(queries):
@@ -162,11 +168,11 @@ class EmbeddedEngine:
                 text = self._queries.text(query.text, asked.minimum_match)
                 whole = self._queries.whole(text, query.filters, asked, only)
                 order = asked.sort or (ROW if text is None else None)
-                listings.append(NOTHING if whole is None else first(searcher, whole, size, order))
+                listings.append(NOTHING if whole is None else first(snapshot, whole, size, order))
                 if asked.facets:
-                    facets.append(self._facets(searcher, query, text, asked, only))
+                    facets.append(self._facets(snapshot.searcher, query, text, asked, only))
         return Retrieval(
-            candidates=self._candidates(searcher, queries, listings),
+            candidates=self._candidates(snapshot.searcher, queries, listings),
             totals=tuple(Total(found.total) for found in listings),
             facets=tuple(facets),
         )
@@ -188,7 +194,7 @@ class EmbeddedEngine:
         for name in highlight:
             if name not in texts:
                 raise QueryError(f"highlight: {name!r} is no text field; " + nearest(name, texts))
-        searcher = self._searcher()
+        searcher = self._open_snapshot().searcher
         wanted = [cleaned(doc_id) for doc_id in ids]
         if not wanted:
             return []
@@ -238,18 +244,21 @@ class EmbeddedEngine:
         Raises:
             EngineError: If they cannot be written.
         """
-        self._searcher()
+        self._open_snapshot()
         with self._lock, _failing("refresh"):
-            if self._writer is not None:
-                self._writer.commit()
+            if self._writer is None:
+                return
+            self._writer.commit()
             self._index.reload()
+            searcher = self._index.searcher()
+            self._snapshot = Snapshot(searcher, in_row_order=searcher.num_segments == 1)
 
     def healthy(self) -> bool:
         """Return whether the index answers."""
         try:
-            searcher = self._searcher()
+            snapshot = self._open_snapshot()
             with _failing("answer"):
-                searcher.search(tantivy.Query.all_query(), 1, count=False)
+                snapshot.searcher.search(tantivy.Query.all_query(), 1, count=False)
         except EngineError:
             return False
         return True
@@ -263,10 +272,10 @@ class EmbeddedEngine:
                     self._writer.wait_merging_threads()
                 self._writer = None
 
-    def _searcher(self) -> tantivy.Searcher:
+    def _open_snapshot(self) -> Snapshot:
         if self._closed:
             raise EngineError("the engine is closed; open it again")
-        return self._index.searcher()
+        return self._snapshot
 
     def _updating(self) -> tantivy.IndexWriter:
         if self._closed:
@@ -285,7 +294,7 @@ class EmbeddedEngine:
                 upper_bound=NO_ROW,
                 include_upper=False,
             )
-            many = count_of(self._index.searcher().search(beyond, 1))
+            many = count_of(self._snapshot.searcher.search(beyond, 1))
         if many:
             raise ChecksumError(
                 f"the index in {folder} has {many} documents beyond the {len(self._documents)} "
@@ -327,8 +336,7 @@ class EmbeddedEngine:
         for filters, fields in facet_groups(asked.facets, query.filters).items():
             whole = self._queries.whole(text, filters, asked, only)
             if whole is not None:
-                answer = searcher.aggregate(whole, facet_request(fields, asked.facet_size))
-                counted.update((field, facet_values(answer, field)) for field in fields)
+                counted |= count_facets(searcher, whole, fields, asked.facet_size)
         return counted
 
     def _candidates(

@@ -58,4 +58,3 @@ def _delta_plot(report: Report, measure: str) -> Forest:
         if name not in {RANDOM, report.baseline}
     }
     return forest(shown, roles(report, RANDOM), signed=True)
-

@@ -12,11 +12,11 @@ from cascade.evaluation.report import Curve, Outcomes, Report
 ROW_HEIGHT = 26.0
 AXIS_HEIGHT = 28.0
 LABEL_CHAR = 7.0
-FOREST_WIDTH = 480.0
+FOREST_WIDTH = 230.0
 VALUES_WIDTH = 150.0
 CHART_WIDTH = 720.0
 CHART_HEIGHT = 300.0
-MARGIN_LEFT = 44.0
+MARGIN_LEFT = 56.0
 MARGIN_TOP = 14.0
 MARGIN_BOTTOM = 46.0
 MARGIN_RIGHT = 16.0
@@ -148,18 +148,18 @@ def forest(
     low, high = min(values, default=0.0), max(values, default=1.0)
     room = 0.06 * (high - low) or 0.01
     left = 16.0 + LABEL_CHAR * max(map(len, intervals), default=0)
-    scale = Scale(low - room, high + room, left, FOREST_WIDTH - VALUES_WIDTH)
+    scale = Scale(low - room, high + room, left, left + FOREST_WIDTH)
     rows = tuple(
-        _forest_row(name, interval, scale, ROW_HEIGHT * (i + 0.5), roles[name])
+        _forest_row(name, interval, scale, ROW_HEIGHT * (i + 0.5), roles[name], signed)
         for i, (name, interval) in enumerate(intervals.items())
     )
     return Forest(
-        width=FOREST_WIDTH,
+        width=scale.stop + VALUES_WIDTH,
         height=ROW_HEIGHT * len(rows) + AXIS_HEIGHT,
         plot_left=left,
         plot_right=scale.stop,
         rows=rows,
-        ticks=tuple(Tick(scale(v), f"{v:g}") for v in ticks(scale.low, scale.high, 4)),
+        ticks=tuple(Tick(scale(v), f"{v:g}") for v in ticks(scale.low, scale.high)),
         zero=scale(0.0) if signed else None,
     )
 
@@ -233,10 +233,12 @@ def roles(report: Report, random: str) -> dict[str, str]:
     }
 
 
-def _forest_row(name: str, interval: Interval, scale: Scale, y: float, role: str) -> ForestRow:
+def _forest_row(
+    name: str, interval: Interval, scale: Scale, y: float, role: str, signed: bool
+) -> ForestRow:
     if not math.isfinite(interval.mean):
         return ForestRow(name, y, None, 0.0, 0.0, "no query", role)
-    sign = "+" if scale.low < 0 else ""
+    sign = "+" if signed else ""
     text = f"{interval.mean:{sign}.3f} [{interval.low:{sign}.3f}, {interval.high:{sign}.3f}]"
     return ForestRow(
         name, y, scale(interval.mean), scale(interval.low), scale(interval.high), text, role

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from cascade.candidates import Candidates, Float32
-from cascade.features.base import BaseFeature, read_numbers
+from cascade.features.base import read_numbers
 from cascade.features.expression import Expression, is_keepable, values_of
 from cascade.features.keyword import KeywordFeature, values_matched
 from cascade.features.listing import ListingFeature
@@ -174,10 +174,12 @@ def difference(left: Sequence[Mapping[str, Any]], right: Sequence[Mapping[str, A
     return lines
 
 
-def _fields(features: Sequence[Feature], *classes: type[BaseFeature]) -> tuple[str, ...]:
+def _fields(features: Sequence[Feature], *classes: type) -> tuple[str, ...]:
     """Return the distinct fields that the features of these classes read."""
     reading = [feature for feature in features if isinstance(feature, classes)]
-    return tuple(dict.fromkeys(name for feature in reading for name in feature.reads))
+    return tuple(
+        dict.fromkeys(name for feature in reading for name in getattr(feature, "reads", ()))
+    )
 
 
 def _digest(plain: object) -> str:

@@ -224,7 +224,8 @@ def _group_lengths(path: Path, groups: list[str], rows: int) -> NDArray[np.int64
         if len(groups) != rows:
             raise JudgmentsError(f"{path}: {len(groups)} of {rows} lines have a qid")
         changes = [i for i in range(1, rows) if groups[i] != groups[i - 1]]
-        return np.diff(np.array([0, *changes, rows], dtype=np.int64))
+        bounds: Int64 = np.array([0, *changes, rows], dtype=np.int64)
+        return bounds[1:] - bounds[:-1]
     sizes = path.with_name(path.name.removesuffix(".gz") + ".query")
     try:
         lengths = np.array([int(x) for x in sizes.read_text().split()], dtype=np.int64)

@@ -1,0 +1,67 @@
+"""`cascade serve`: the HTTP API."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+import click
+
+from cascade.cli.console import told
+from cascade.config import Config, load_config, open_cascade
+from cascade.service import address_of, bound, create_app, run
+
+
+@click.command()
+@click.option(
+    "--config",
+    "config_path",
+    type=click.Path(path_type=Path),
+    default=Path("cascade.toml"),
+    show_default=True,
+    help="The configuration; all of its cascades are served.",
+)
+@click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override one setting."
+)
+@click.option("--host", help="The address to listen on; default: service.host.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65_535),
+    help="The port; 0 takes a free one; default: service.port.",
+)
+@told
+def serve(
+    config_path: Path, overrides: tuple[str, ...], host: str | None, port: int | None
+) -> None:
+    """Serve every cascade of the configuration over HTTP, until Ctrl+C."""
+    serve_config(load_config(config_path, overrides), host=host, port=port)
+
+
+def serve_config(configs: Mapping[str, Config], *, host: str | None, port: int | None) -> None:
+    """Serve cascades until a signal ends it.
+
+    Args:
+        configs: By name; the first answers requests that name none, and its `[service]` counts.
+        host: The address to listen on, instead of the configured one.
+        port: The port, instead of the configured one.
+
+    Raises:
+        InputError: If the port is in use.
+        CascadeError: If a cascade cannot be opened.
+    """
+    settings = next(iter(configs.values())).settings.service
+    with ExitStack() as open_until_the_end:
+        listening = open_until_the_end.enter_context(
+            bound(settings.host if host is None else host, settings.port if port is None else port)
+        )
+        cascades = {}
+        for name, config in configs.items():
+            cascades[name] = open_cascade(config)
+            open_until_the_end.callback(cascades[name].engine.close)
+        app = create_app(cascades, settings)
+        url = address_of(listening)
+        click.echo(f"Serving {', '.join(cascades)} on {url} (API: {url}/docs, end: Ctrl+C)")
+        click.echo(f"""curl -s {url}/v1/search -d '{{"text": "silver ring", "size": 3}}'""")
+        run(app, listening)

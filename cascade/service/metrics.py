@@ -1,0 +1,82 @@
+"""Metrics: what Prometheus reads of the service."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+
+from cascade.pipeline import Trace
+
+_SECONDS = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+_ROWS = (0, 1, 10, 30, 100, 300, 1_000, 3_000, 10_000)
+_PARTS = (("retrieve", "retrieval"), ("fetch", "fetch"))
+
+
+class Metrics:
+    """Count requests and stages, in a registry of its own."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        stage = ("cascade", "stage")
+        self._rows = Histogram(
+            "cascade_stage_rows",
+            "Rows that a stage scored in a request.",
+            stage,
+            buckets=_ROWS,
+            registry=self._registry,
+        )
+        self._seconds = Histogram(
+            "cascade_stage_seconds",
+            "Seconds that a stage, the retrieval or the fetch took in a request.",
+            stage,
+            buckets=_SECONDS,
+            registry=self._registry,
+        )
+        self._outcomes = Counter(
+            "cascade_stage_outcome",
+            "What became of a stage: ran, shrunk, skipped or reverted.",
+            (*stage, "outcome"),
+            registry=self._registry,
+        )
+        self._unknown = Counter(
+            "cascade_unknown_rows",
+            "Candidates that the catalogue does not have.",
+            ("cascade",),
+            registry=self._registry,
+        )
+        self._dropped = Counter(
+            "cascade_dropped_rows",
+            "Rows that were gone when their page was fetched.",
+            ("cascade",),
+            registry=self._registry,
+        )
+        self._requests = Counter(
+            "cascade_requests", "Requests answered.", ("route", "status"), registry=self._registry
+        )
+        self._latency = Histogram(
+            "cascade_request_seconds",
+            "Seconds from a request's first byte to its response's last.",
+            ("route", "status"),
+            buckets=_SECONDS,
+            registry=self._registry,
+        )
+
+    def request(self, route: str, status: int, seconds: float) -> None:
+        """Count one request."""
+        self._requests.labels(route, status).inc()
+        self._latency.labels(route, status).observe(seconds)
+
+    def trace(self, cascade: str, trace: Trace) -> None:
+        """Count what the stages of one request did."""
+        for part, name in _PARTS:
+            if part in trace.ms:
+                self._seconds.labels(cascade, name).observe(trace.ms[part] / 1e3)
+        for stage in trace.stages:
+            self._rows.labels(cascade, stage.name).observe(stage.rows)
+            self._seconds.labels(cascade, stage.name).observe(stage.ms / 1e3)
+            self._outcomes.labels(cascade, stage.name, str(stage.outcome)).inc()
+        self._unknown.labels(cascade).inc(trace.unknown)
+        self._dropped.labels(cascade).inc(trace.dropped)
+
+    def exposition(self) -> bytes:
+        """Return every metric in Prometheus' text format."""
+        return generate_latest(self._registry)

@@ -1,0 +1,140 @@
+"""The service: request bodies in, response bytes out, free of HTTP's transport."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from starlette.responses import Response
+
+from cascade.candidates import Query
+from cascade.config.settings import ServiceSettings
+from cascade.errors import NotFoundError, nearest
+from cascade.filters import parse
+from cascade.pipeline import Cascade, PageRequest, Trace
+from cascade.protocols import Deadline
+from cascade.service import answers
+from cascade.service.bodies import RankBody, RequestBody, SearchBody
+from cascade.service.cursor import Cursor, digest_of, read_cursor
+from cascade.service.metrics import Metrics
+
+
+@dataclass(frozen=True)
+class Service:
+    """Answer requests from named cascades; every method may be called from any thread.
+
+    Attributes:
+        cascades: By the name that a request gives; the first answers those that give none.
+        settings: Of the service.
+        clock: Gives the time of a request, in seconds since 1970.
+        metrics: What it counts.
+    """
+
+    cascades: Mapping[str, Cascade]
+    settings: ServiceSettings
+    clock: Callable[[], float]
+    metrics: Metrics
+
+    def chosen(self, name: str | None) -> Cascade:
+        """Return a cascade by name, the first if there is none.
+
+        Raises:
+            NotFoundError: If no cascade has the name.
+        """
+        if name is None:
+            return next(iter(self.cascades.values()))
+        if name not in self.cascades:
+            raise NotFoundError(f"there is no cascade {name!r}; {nearest(name, self.cascades)}")
+        return self.cascades[name]
+
+    def deadline(self, budget_ms: float | None) -> Deadline:
+        """Return when a request that arrives at this moment must be over."""
+        return Deadline.after_ms(self.settings.budget_ms if budget_ms is None else budget_ms)
+
+    def search(self, body: SearchBody, deadline: Deadline) -> Response:
+        """Answer `POST /v1/search`.
+
+        Raises:
+            CascadeError: If the request cannot be answered.
+        """
+        cascade = self.chosen(body.cascade)
+        query = self._query(body, cascade, body.query_id)
+        digest = digest_of(body, cascade.name)
+        cursor = read_cursor(body.cursor, digest) if body.cursor is not None else None
+        request = PageRequest(
+            size=body.size,
+            offset=cursor.offset if cursor else body.offset or 0,
+            facets=tuple(body.facets),
+            sort=body.sorting(),
+            collapse=body.collapse,
+            fields=tuple(body.fields) if body.fields is not None else None,
+            highlight=tuple(body.highlight),
+        )
+        page = cascade.search(query, request, deadline)
+        stale = []
+        if cursor is not None and cursor.generation != page.generation:
+            stale.append(
+                f"the cursor is of generation {cursor.generation}, this page of "
+                f"{page.generation}: rows may be seen twice or not at all"
+            )
+        following = None
+        if page.next_offset is not None:
+            following = Cursor(page.next_offset, page.generation, digest).token()
+        explained = None
+        if body.explain:
+            explained = [cascade.explain(query, item.id) for item in page.items]
+        content = answers.search_content(page, following, stale, explained)
+        return self._response(content, cascade, page.trace)
+
+    def rank(self, body: RankBody, deadline: Deadline) -> Response:
+        """Answer `POST /v1/rank`.
+
+        Raises:
+            CascadeError: If the request cannot be answered.
+        """
+        cascade = self.chosen(body.cascade)
+        query = self._query(body, cascade)
+        ids, scores = body.candidates.ids, np.asarray(body.candidates.scores, dtype=np.float32)
+        if body.window is not None and body.window < len(ids):
+            best = np.argsort(-scores, kind="stable")[: body.window]
+            ids, scores = [ids[at] for at in best.tolist()], scores[best]
+        ranking = cascade.rank(query, ids, scores, deadline)
+        return self._response(answers.rank_content(ranking, cascade), cascade, ranking.trace)
+
+    def explain(self, text: str, doc_id: str, name: str | None) -> Response:
+        """Answer `GET /v1/explain`.
+
+        Raises:
+            CascadeError: If the request cannot be answered.
+        """
+        cascade = self.chosen(name)
+        query = self._query(RequestBody(text=text), cascade)
+        explanation = cascade.explain(query, doc_id)
+        content = answers.explain_content(explanation, cascade)
+        return self._response(content, cascade, explanation.trace)
+
+    def unready(self) -> list[str]:
+        """Return one line for each cascade whose engine does not answer."""
+        return [
+            f"cascade {name!r}: its engine ({cascade.engine.kind}) does not answer"
+            for name, cascade in self.cascades.items()
+            if not cascade.engine.healthy()
+        ]
+
+    def _query(self, body: RequestBody, cascade: Cascade, query_id: str | None = None) -> Query:
+        return Query(
+            id=query_id or uuid.uuid4().hex,
+            text=body.text,
+            filters=parse(body.filters, cascade.documents.schema),
+            preference=body.preference,
+            session=tuple(body.session),
+            surface=body.surface,
+            time=self.clock(),
+        )
+
+    def _response(self, content: Mapping[str, object], cascade: Cascade, trace: Trace) -> Response:
+        self.metrics.trace(cascade.name, trace)
+        headers = {"Server-Timing": answers.server_timing(trace)}
+        return Response(answers.encoded(content), headers=headers, media_type="application/json")

@@ -94,17 +94,18 @@ class TestBoost:
         assert rule.apply(own_and_others(marked)).tolist() == expected
 
     @given(st.lists(st.booleans(), max_size=30), st.integers(1, 35))
-    def test_marked_rows_rise_by_so_many_ranks_at_most(self, marked, ranks):
+    def test_marked_rows_rise_by_so_many_ranks(self, marked, ranks):
         order = Boost(name="r", where=OWN, ranks=ranks).apply(own_and_others(marked)).tolist()
         assert sorted(order) == list(range(len(marked)))
         for after, before in enumerate(order):
             if marked[before]:
-                # It passes every other row within its reach, and none beyond.
-                passed = marked[max(0, before - ranks) : before].count(False)
-                assert passed <= before - after <= ranks
+                # Only the top stops it, and the marked rows that stand there already.
+                assert after == max(before - ranks, sum(marked[:before]))
             else:
                 assert after >= before
-        assert_both_kinds_keep_their_order(order, marked)
+        for kind in (True, False):
+            same = [row for row in order if marked[row] is kind]
+            assert same == sorted(same)
 
     @given(st.lists(st.booleans(), max_size=30))
     def test_without_ranks_marked_rows_lead(self, marked):
@@ -127,16 +128,19 @@ class TestBury:
         assert rule.apply(own_and_others(marked)).tolist() == expected
 
     @given(st.lists(st.booleans(), max_size=30), st.one_of(st.none(), st.integers(1, 35)))
-    def test_it_is_a_boost_seen_from_below(self, marked, ranks):
-        order = Bury(name="r", where=OWN, ranks=ranks).apply(own_and_others(marked))
-        turned = Boost(name="r", where=OWN, ranks=ranks).apply(own_and_others(marked[::-1]))
-        assert order.tolist() == (len(marked) - 1 - turned[::-1]).tolist()
-
-
-def assert_both_kinds_keep_their_order(order, marked):
-    for kind in (True, False):
-        same = [row for row in order if marked[row] is kind]
-        assert same == sorted(same)
+    def test_marked_rows_fall_by_so_many_ranks(self, marked, ranks):
+        order = Bury(name="r", where=OWN, ranks=ranks).apply(own_and_others(marked)).tolist()
+        count = len(marked)
+        assert sorted(order) == list(range(count))
+        for after, before in enumerate(order):
+            if marked[before]:
+                end = count - 1 - sum(marked[before + 1 :])
+                assert after == (end if ranks is None else min(before + ranks, end))
+            else:
+                assert after <= before
+        for kind in (True, False):
+            same = [row for row in order if marked[row] is kind]
+            assert same == sorted(same)
 
 
 def test_scores_do_not_matter_to_a_rule():

@@ -158,8 +158,8 @@ class OrderRule(BaseRule, ABC):
 class Boost(OrderRule):
     """Move rows that a filter accepts up.
 
-    Such a row rises by `ranks`, less where the top or other rising rows are in its way; it never
-    falls. Rising rows keep their order, and so do the others.
+    Such a row rises by `ranks`, less where the top of the list is in the way. Rising rows keep
+    their order, the others keep theirs and fill the ranks between.
 
     Attributes:
         where: The rows that rise.
@@ -173,8 +173,7 @@ class Boost(OrderRule):
 
     def apply(self, candidates: Candidates) -> Int64:
         """Return int64[n]."""
-        # The half puts a rising row before the one whose rank it takes.
-        return _shifted(matches(self.where, candidates), self.ranks, -1, -0.5)
+        return _raised(matches(self.where, candidates), self.ranks)
 
 
 @rule_kind("bury")
@@ -182,8 +181,8 @@ class Boost(OrderRule):
 class Bury(OrderRule):
     """Move rows that a filter accepts down.
 
-    Such a row falls by `ranks`, less where the end or other falling rows are in its way; it never
-    rises. Falling rows keep their order, and so do the others.
+    Such a row falls by `ranks`, less where the end of the list is in the way. Falling rows keep
+    their order, the others keep theirs and fill the ranks between.
 
     Attributes:
         where: The rows that fall.
@@ -197,7 +196,9 @@ class Bury(OrderRule):
 
     def apply(self, candidates: Candidates) -> Int64:
         """Return int64[n]."""
-        return _shifted(matches(self.where, candidates), self.ranks, 1, 0.5)
+        # Falling is rising in the list read from its end.
+        falling = matches(self.where, candidates)
+        return len(falling) - 1 - _raised(falling[::-1], self.ranks)[::-1]
 
 
 @rule_kind("at_most")
@@ -245,9 +246,14 @@ def _overlap(left: frozenset[str], right: frozenset[str]) -> bool:
     return not left or not right or bool(left & right)
 
 
-def _shifted(moved: NDArray[np.bool_], ranks: int | None, sign: int, half: float) -> Int64:
+def _raised(moved: NDArray[np.bool_], ranks: int | None) -> Int64:
     count = len(moved)
-    distance = count if ranks is None else min(ranks, count)
-    keys = np.arange(count, dtype=np.float64)
-    keys[moved] += sign * distance + half
-    return np.argsort(keys, kind="stable")
+    rising = np.flatnonzero(moved)
+    # Both terms ascend strictly, so no two rows meet.
+    targets = np.maximum(rising - (count if ranks is None else ranks), np.arange(len(rising)))
+    free = np.ones(count, dtype=np.bool_)
+    free[targets] = False
+    order = np.empty(count, dtype=np.int64)
+    order[targets] = rising
+    order[free] = np.flatnonzero(~moved)
+    return order

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Annotated, Any
 
@@ -32,6 +32,8 @@ from cascade.service.service import Service
 
 _LOG = logging.getLogger(__name__)
 _SERVER_ERROR = 500
+
+Endpoint = Callable[[], Awaitable[Response]]
 
 
 class ExplainParameters(BaseModel):
@@ -150,11 +152,12 @@ def _add_operations(app: FastAPI, service: Service) -> None:
 
     text = {"content": {"text/plain": {"schema": {"type": "string"}}}, "description": "OK"}
     alive, ready = _described(answers.AliveAnswer), _described(answers.ReadyAnswer)
-    for path, endpoint, documented, summary in (
+    routes: tuple[tuple[str, Endpoint, dict[int | str, dict[str, Any]], str], ...] = (
         ("/livez", livez, {200: alive}, "Whether the process answers"),
         ("/readyz", readyz, {200: ready, **responses(503)}, "Whether every engine answers"),
         ("/metrics", metrics, {200: text}, "Numbers for Prometheus"),
-    ):
+    )
+    for path, endpoint, documented, summary in routes:
         app.add_api_route(
             path,
             endpoint,

@@ -15,6 +15,7 @@ from pydantic import (
     WithJsonSchema,
     model_validator,
 )
+from pydantic_core import ErrorDetails
 
 from cascade.errors import nearest
 from cascade.pipeline.cascade import MAX_TEXT
@@ -26,6 +27,7 @@ MAX_IDS = 10_000
 MAX_EXPLAINED = 50
 MAX_NAMES = 100
 MAX_BUDGET_MS = 60_000
+MAX_PROBLEMS = 50
 
 Name = Annotated[str, Field(max_length=200)]
 Names = Annotated[list[Name], Field(max_length=MAX_NAMES)]
@@ -180,30 +182,30 @@ def decoded(raw: bytes, model: type[B]) -> B:
 
 def problems_of(error: ValidationError, model: type[BaseModel]) -> list[str]:
     """Return one line for each error: where, what was given, what is accepted."""
-    return [
-        _problem(e["loc"], e["type"], e["input"], e["msg"], model)
-        for e in error.errors(include_url=False)
-    ]
+    schema = model.model_json_schema()
+    lines = [_problem(fault, model, schema) for fault in error.errors()[:MAX_PROBLEMS]]
+    more = error.error_count() - len(lines)
+    return [*lines, f"and {more:,} more"] if more else lines
 
 
-def _problem(
-    loc: tuple[int | str, ...], kind: str, given: object, message: str, model: type[BaseModel]
-) -> str:
+def _problem(fault: ErrorDetails, model: type[BaseModel], schema: Mapping[str, Any]) -> str:
+    loc, kind = fault["loc"], fault["type"]
     path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc).lstrip(".")
-    at, accepted = _field_at(model, loc)
+    at, accepted = _field_at(model, schema, loc)
     if kind == "extra_forbidden":
         return f"{path}: unknown field; {nearest(str(loc[-1]), at.model_fields)}"
     if kind == "missing":
         return f"{path}: is missing; accepted is {accepted}"
     if kind == "value_error":
-        return f"{path}: {message.removeprefix('Value error, ')}".removeprefix(": ")
-    return f"{path}: is {_shown(given)}; accepted is {accepted}"
+        return f"{path}: {fault['msg'].removeprefix('Value error, ')}".removeprefix(": ")
+    return f"{path}: is {_shown(fault['input'])}; accepted is {accepted}"
 
 
-def _field_at(model: type[BaseModel], loc: tuple[int | str, ...]) -> tuple[type[BaseModel], str]:
+def _field_at(
+    model: type[BaseModel], schema: Mapping[str, Any], loc: tuple[int | str, ...]
+) -> tuple[type[BaseModel], str]:
     """Return the model that a path leads into, and what its field accepts in words."""
-    at: type[BaseModel] = model
-    schema: Mapping[str, Any] = model.model_json_schema()
+    at = model
     for part in loc:
         inner = _MODELS.get((at, str(part)))
         branches = [schema, *schema.get("anyOf", ())]

@@ -186,6 +186,10 @@ class IndexWriter(Protocol):
         """Make everything that was added durable and searchable."""
         ...
 
+    def abandon(self) -> None:
+        """Stop, leaving nothing that still writes; what was added is lost."""
+        ...
+
 
 @runtime_checkable
 class Feature(Protocol):

@@ -48,7 +48,15 @@ BUSINESS = {
     "window": 100,
     "max_displacement": 100,
     "objectives": [{"name": "stocked", "kind": "stock", "field": "stock"}],
-    "rules": [{"kind": "pin", "name": "lead", "queries": ["cup"], "slots": {"d007": 2}, "surfaces": ["app"]}],
+    "rules": [
+        {
+            "kind": "pin",
+            "name": "lead",
+            "queries": ["cup"],
+            "slots": {"d007": 2},
+            "surfaces": ["app"],
+        }
+    ],
 }
 
 

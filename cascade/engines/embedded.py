@@ -100,6 +100,11 @@ class EmbeddedWriter:
             put_in_row_order(self._folder)
             seal(self._folder, self._schema, self._count)
 
+    def abandon(self) -> None:
+        """Wait for the threads that write, so that the folder can be removed."""
+        with _failing("abandon an index"):
+            self._writer.wait_merging_threads()
+
 
 class EmbeddedEngine:
     """Search one index; any number of threads may read while one updates.

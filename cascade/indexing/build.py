@@ -82,12 +82,11 @@ def build(
     try:
         with CatalogueWriter(staged / "catalogue", schema, name) as catalogue:
             writer = open_writer(staged / "engine")
-            count = _fill(catalogue, writer, schema, inputs, quarantine, progress)
-            if count == 0:
-                raise DocumentError(
-                    f"{', '.join(map(str, inputs))}: no document can be used"
-                    + "".join(f"\n  {reason}" for reason in quarantine.reasons)
-                )
+            try:
+                count = _fill(catalogue, writer, schema, inputs, quarantine, progress)
+            except BaseException:
+                writer.abandon()
+                raise
             catalogue.finish()
             writer.finish()
         manifest = {"documents": count, "skipped": quarantine.count, "schema": schema.definition()}
@@ -129,4 +128,9 @@ def _fill(
             count += 1
             if progress is not None and count % REPORT_EVERY == 0:
                 progress(count)
+    if count == 0:
+        raise DocumentError(
+            f"{', '.join(map(str, inputs))}: no document can be used"
+            + "".join(f"\n  {reason}" for reason in quarantine.reasons)
+        )
     return count

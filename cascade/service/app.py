@@ -71,6 +71,7 @@ def create_app(
         version=__version__,
         description="Product search through a ranking cascade.",
         redoc_url=None,
+        swagger_ui_oauth2_redirect_url=None,
     )
     _add_ranking(app, service)
     _add_explain(app, service)

@@ -28,10 +28,12 @@ MAX_EXPLAINED = 50
 MAX_NAMES = 100
 MAX_BUDGET_MS = 60_000
 MAX_PROBLEMS = 50
+MAX_SCORE = 1e38  # float32 holds a little more
 
 Name = Annotated[str, Field(max_length=200)]
 Names = Annotated[list[Name], Field(max_length=MAX_NAMES)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
+Score = Annotated[float, Field(ge=-MAX_SCORE, le=MAX_SCORE)]
 
 
 class Body(BaseModel):
@@ -133,7 +135,7 @@ class CandidatesBody(Body):
     ids: Annotated[list[str], Field(max_length=MAX_IDS)] = Field(
         description="document ids, distinct"
     )
-    scores: Annotated[list[Number], Field(max_length=MAX_IDS)] = Field(
+    scores: Annotated[list[Score], Field(max_length=MAX_IDS)] = Field(
         description="the retrieval score of each"
     )
 
@@ -248,11 +250,11 @@ def _accepted(schema: Mapping[str, Any]) -> str:
     low, above = schema.get("minimum"), schema.get("exclusiveMinimum")
     high = schema.get("maximum")
     if low is not None:
-        words += f" from {low:,}"
+        words += f" from {low:,g}"
     if above is not None:
-        words += f" above {above:,}"
+        words += f" above {above:,g}"
     if high is not None:
-        words += f" {'to' if low is not None else 'and up to'} {high:,}"
+        words += f" {'to' if low is not None else 'and up to'} {high:,g}"
     if schema.get("type") == "array":
         inner = _PLURALS.get(str(schema.get("items", {}).get("type")))
         words += f" of {inner}" if inner else ""

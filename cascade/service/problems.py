@@ -44,7 +44,7 @@ def problem_of(error: CascadeError, request_id: str) -> Response:
     problems: tuple[str, ...] = (str(error),)
     if isinstance(error, RequestError | ConfigError):
         problems = error.problems
-    kind = error.kind if isinstance(error, RequestError) else _kebab(type(error).__name__)
+    kind = error.kind if isinstance(error, RequestError) else _kind(type(error))
     return problem(kind, error.status, problems, request_id)
 
 
@@ -83,5 +83,6 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     }
 
 
-def _kebab(name: str) -> str:
+def _kind(error: type[CascadeError]) -> str:
+    name = error.__name__.removesuffix("Error")
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", name).lower()

@@ -16,7 +16,8 @@ from cascade.training.trees_onnx import split_points, trees_to_onnx
 
 CLIP_DEVIATIONS = 5.0
 PAIRS_PER_ROW = 8
-FEW_LISTINGS = 100
+FEW_LISTINGS = 40
+SMALL_VALUES = 10_000_000
 FOLDS = 5
 
 
@@ -175,7 +176,7 @@ def _boosted(
     history: dict[str, dict[str, list[float]]] = {}
     watched = [(_group_matrix(xgboost, held), "held")] if held is not None else []
     booster = xgboost.train(
-        _parameters(options),
+        _parameters(options, train.matrix.size),
         _group_matrix(xgboost, train),
         options.rounds,
         evals=watched,
@@ -208,7 +209,8 @@ def _cross_validated(xgboost: Any, dataset: Dataset, options: TreeOptions) -> Fl
     return np.convolve(padded, np.full(2 * width + 1, 1 / (2 * width + 1)), mode="valid")
 
 
-def _parameters(options: TreeOptions) -> dict[str, Any]:
+def _parameters(options: TreeOptions, values: int) -> dict[str, Any]:
+    """Return XGBoost's parameters; on little data a second thread costs more than it gives."""
     return {
         "objective": "rank:ndcg",
         "eval_metric": "ndcg@10",
@@ -223,7 +225,7 @@ def _parameters(options: TreeOptions) -> dict[str, Any]:
         "colsample_bytree": options.column_share,
         "lambda": options.l2,
         "seed": options.seed,
-        "nthread": options.threads,
+        "nthread": options.threads or (1 if values < SMALL_VALUES else 0),
     }
 
 

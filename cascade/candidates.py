@@ -272,11 +272,14 @@ class Candidates:
         return self.split(window)[0]
 
     def split(self, window: int) -> tuple[Candidates, Candidates | None]:
-        """Return the first `window` rows of each listing and, if there are any, the others."""
+        """Return the first `window` rows of each listing and, if there are any, the others.
+
+        What was derived goes with the head, which is what rankers score.
+        """
         if not len(self) or window >= int(self.lengths.max()):
             return self, None
         inside = self.ranks <= window
-        return self.take(inside), self.take(~inside)
+        return self.take(inside), self.bare().take(~inside)
 
     def reranked(self, scores: Float32, window: int | None = None) -> Candidates:
         """Return the candidates ordered by new scores, ties in their present order.
@@ -295,6 +298,10 @@ class Candidates:
             order = np.lexsort((-scores, head.listing))
         head = head.with_scores(scores.astype(np.float32, copy=False)).take(order)
         return head if tail is None else joined(head, tail)
+
+    def bare(self) -> Candidates:
+        """Return these candidates without what was derived."""
+        return self._with(derived={})
 
     def _with(
         self,
@@ -318,7 +325,7 @@ class Candidates:
 def joined(head: Candidates, tail: Candidates) -> Candidates:
     """Return each listing of `head` followed by the same listing of `tail`.
 
-    A column that only one of them has is NaN for the rows of the other.
+    A column that only one of them has is NaN for the rows of the other; nothing derived is kept.
     """
     if len(head.queries) == 1:
         order = np.arange(len(head) + len(tail))
@@ -328,7 +335,6 @@ def joined(head: Candidates, tail: Candidates) -> Candidates:
         name: np.concatenate([_column(head, name), _column(tail, name)])[order]
         for name in {**head.columns, **tail.columns}
     }
-    shared = head._derived.keys() & tail._derived.keys()
     named = head.doc_ids is not None or tail.doc_ids is not None
     return Candidates(
         queries=head.queries,
@@ -338,11 +344,6 @@ def joined(head: Candidates, tail: Candidates) -> Candidates:
         documents=head.documents,
         columns=columns,
         doc_ids=np.concatenate([_names(head), _names(tail)])[order] if named else None,
-        _derived={
-            key: np.concatenate([head._derived[key], tail._derived[key]])[order]
-            for key in shared
-            if head._derived[key].shape[1:] == tail._derived[key].shape[1:]
-        },
     )
 
 

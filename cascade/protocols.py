@@ -236,6 +236,11 @@ class FeatureSet(Protocol):
     """Hold features in order."""
 
     @property
+    def features(self) -> tuple[Feature, ...]:
+        """The features, in the order of the matrix's columns."""
+        ...
+
+    @property
     def names(self) -> tuple[str, ...]:
         """The features' names, in the order of the matrix's columns."""
         ...

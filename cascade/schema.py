@@ -287,14 +287,16 @@ def _put_vector(document: Document, spec: Field, value: object) -> None:
 
 
 def _put_number(document: Document, spec: Field, value: object) -> None:
-    if type(value) is float or type(value) is int:
-        document.numbers[spec.name] = _number(value)
+    if isinstance(value, (float, int)) and math.isfinite(value):
+        document.numbers[spec.name] = float(value)
     elif value is not None and (values := _given(value)):
         document.numbers[spec.name] = _number(_only(values))
 
 
 def _put_date(document: Document, spec: Field, value: object) -> None:
-    if value is not None and (values := _given(value)):
+    if type(value) is str and value:
+        document.numbers[spec.name] = _seconds(value)
+    elif value is not None and (values := _given(value)):
         document.numbers[spec.name] = _seconds(_only(values))
 
 

@@ -52,7 +52,16 @@ def demo_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small demo marketplace, indexed and trained: read only, copy it before changing it."""
     folder = tmp_path_factory.mktemp("demo") / "demo"
     command = [sys.executable, "-m", "cascade", "demo", "--no-serve"]
-    command += ["--listings", "2000", "--queries", "300", "--sessions", "200", "--folder", str(folder)]
+    command += [
+        "--listings",
+        "2000",
+        "--queries",
+        "300",
+        "--sessions",
+        "200",
+        "--folder",
+        str(folder),
+    ]
     done = subprocess.run(
         command,
         cwd=ROOT,

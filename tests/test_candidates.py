@@ -129,4 +129,3 @@ def test_ragged_names_the_owner_of_each_value():
     ragged = Ragged(np.array([0, 2, 2, 3]), np.array([7, 8, 9], dtype=np.int32))
     assert ragged.owners().tolist() == [0, 0, 2]
     assert ragged.lengths.tolist() == [2, 0, 1]
-

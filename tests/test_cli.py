@@ -20,7 +20,9 @@ def config(demo_folder: Path) -> Path:
 
 
 def test_search_prints_one_json_document_and_nothing_else(config):
-    result = run("search", "--config", config, "silver ring", "--size", 3, "--json", "--facet", "category")
+    result = run(
+        "search", "--config", config, "silver ring", "--size", 3, "--json", "--facet", "category"
+    )
     assert result.exit_code == 0
     page = json.loads(result.stdout)
     assert len(page["items"]) == 3
@@ -47,7 +49,9 @@ def test_explain_tells_features_and_steps(config):
 
 def test_a_preference_changes_the_order_within_its_bound(config):
     plain = json.loads(run("search", "--config", config, "gift", "--json", "--size", 50).stdout)
-    result = run("search", "--config", config, "gift", "--json", "--size", 50, "--prefer", "revenue=0.9")
+    result = run(
+        "search", "--config", config, "gift", "--json", "--size", 50, "--prefer", "revenue=0.9"
+    )
     before = [item["id"] for item in plain["items"]]
     after = [item["id"] for item in json.loads(result.stdout)["items"]]
     assert before != after
@@ -143,7 +147,11 @@ def test_builds_report_what_they_left_out(config, tmp_path):
     kept = run(*arguments, "--on-error", "skip", "--json")
     assert kept.exit_code == 0
     report = json.loads(kept.stdout)
-    assert (report["documents"], report["skipped"], report["generation"]) == (50, 1, "listings-000002")
+    assert (report["documents"], report["skipped"], report["generation"]) == (
+        50,
+        1,
+        "listings-000002",
+    )
 
 
 def test_train_and_evaluate_print_json(config, tmp_path):
@@ -172,7 +180,9 @@ def test_svmlight_files_train_and_evaluate(tmp_path):
     for query in range(80):
         for row in range(12):
             grade = (row * 7 + query) % 3
-            rows.append(f"{grade} qid:{query} 0:{grade + ((row * 13 + query * 5) % 10) / 20} 1:{row}")
+            rows.append(
+                f"{grade} qid:{query} 0:{grade + ((row * 13 + query * 5) % 10) / 20} 1:{row}"
+            )
     data = tmp_path / "rows.txt"
     data.write_text("\n".join(rows) + "\n")
     config = tmp_path / "rows.toml"

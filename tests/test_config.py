@@ -127,7 +127,9 @@ def test_cascades_are_laid_over_the_rest_of_the_file(tmp_path):
 
 def test_a_problem_of_one_cascade_names_it(tmp_path):
     found = problems(tmp_path, GOOD + "[cascades.mobile.retrieval]\nsize = 0\n")
-    assert found == ("cascades.mobile.retrieval.size: is 0; input should be greater than or equal to 1",)
+    assert found == (
+        "cascades.mobile.retrieval.size: is 0; input should be greater than or equal to 1",
+    )
 
 
 def test_paths_are_relative_to_the_file(tmp_path):
@@ -143,10 +145,18 @@ def test_a_command_without_an_index_is_told_to_name_one(tmp_path):
 
 
 def test_a_stage_reads_the_features_that_its_patterns_name(tmp_path):
-    config = load_config(written(tmp_path), ['features.add=[{kind="number", name="price", field="price"}]', 'features.remove=["price"]'])
+    config = load_config(
+        written(tmp_path),
+        [
+            'features.add=[{kind="number", name="price", field="price"}]',
+            'features.remove=["price"]',
+        ],
+    )
     with pytest.raises(ConfigError, match="'price' names no feature"):
         features_of(config["books"], schema_of(config["books"]))
-    config = load_config(written(tmp_path), ['features.add=[{kind="number", name="price", field="price"}]'])
+    config = load_config(
+        written(tmp_path), ['features.add=[{kind="number", name="price", field="price"}]']
+    )
     schema = schema_of(config["books"])
     features = features_of(config["books"], schema)
     chosen = stage_features(config["books"], config["books"].settings.stages[1], features, schema)

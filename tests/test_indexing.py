@@ -55,7 +55,9 @@ def test_gzipped_files_are_read(tmp_path):
 
 def test_a_broken_line_refuses_the_build_with_line_and_column(tmp_path):
     path = lines(tmp_path, *documents(2), '{"id": "x", "title": }', *documents(1))
-    with pytest.raises(DocumentError, match=r"products\.ndjson, line 3, column 22.*Nothing was built"):
+    with pytest.raises(
+        DocumentError, match=r"products\.ndjson, line 3, column 22.*Nothing was built"
+    ):
         built(tmp_path, path)
     assert left_in(tmp_path) == []
 

@@ -52,7 +52,9 @@ def test_a_batch_scores_as_its_listings_do_one_by_one(ranker, shop):
 def test_row_order_does_not_change_a_score(ranker, shop):
     listing = shop.engine.retrieve([Query("1", "river stories")], 100).candidates
     order = np.random.default_rng(0).permutation(len(listing))
-    assert np.array_equal(ranker.score(listing.take(order)).order, ranker.score(listing).order[order])
+    assert np.array_equal(
+        ranker.score(listing.take(order)).order, ranker.score(listing).order[order]
+    )
 
 
 def test_no_rows_give_no_scores(ranker, shop):

@@ -70,7 +70,9 @@ def test_grades_are_matched_by_id(shop):
 
 def test_listings_of_one_grade_teach_nothing(tmp_path):
     path = tmp_path / "rows.txt"
-    path.write_text("1 qid:a 0:1\n0 qid:a 0:2\n1 qid:b 0:3\n1 qid:b 0:4\n0 qid:c 0:5\n2 qid:c 0:6\n")
+    path.write_text(
+        "1 qid:a 0:1\n0 qid:a 0:2\n1 qid:b 0:3\n1 qid:b 0:4\n0 qid:c 0:5\n2 qid:c 0:6\n"
+    )
     dataset = svmlight_dataset(path).informative()
     assert dataset.grades.tolist() == [1, 0, 0, 2]
     assert dataset.offsets.tolist() == [0, 2, 4]

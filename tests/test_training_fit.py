@@ -22,7 +22,9 @@ def planted(queries: int, seed: int, truth: str = "linear") -> Dataset:
     signal = matrix[:, 0] - 2 * matrix[:, 1]
     if truth == "bent":
         signal = -np.abs(matrix[:, 0])
-    grades = np.digitize(signal + 0.1 * rng.normal(size=rows), np.quantile(signal, [0.5, 0.8, 0.95]))
+    grades = np.digitize(
+        signal + 0.1 * rng.normal(size=rows), np.quantile(signal, [0.5, 0.8, 0.95])
+    )
     matrix[rng.random(matrix.shape) < 0.05] = np.nan
     return Dataset(
         names=("a", "b", "c"),
@@ -49,7 +51,11 @@ def ndcg(scores: np.ndarray, dataset: Dataset) -> float:
 
 def served(fit: Fit, dataset: Dataset) -> np.ndarray:
     definitions = [{"kind": "column", "name": n, "column": n} for n in dataset.names]
-    return OnnxRanker(fit.onnx, build_features(definitions, NO_SCHEMA)).score_matrix(dataset.matrix).order
+    return (
+        OnnxRanker(fit.onnx, build_features(definitions, NO_SCHEMA))
+        .score_matrix(dataset.matrix)
+        .order
+    )
 
 
 def test_linear_weights_have_the_planted_signs_and_ratio():
@@ -80,7 +86,9 @@ def test_native_and_served_scores_agree(queries):
 def test_training_stops_early_and_serves_the_best_round():
     train, held = planted(40, 0), planted(100, 1)
     noise = np.random.default_rng(0).permutation(len(train))
-    shuffled = Dataset(train.names, train.matrix, train.grades[noise], train.offsets, train.query_ids, {})
+    shuffled = Dataset(
+        train.names, train.matrix, train.grades[noise], train.offsets, train.query_ids, {}
+    )
     fit = fit_trees(shuffled, held, TREES)
     assert fit.summary["held_out"] == "validation"
     assert fit.summary["trees"] < TREES.rounds
@@ -103,5 +111,3 @@ def test_listings_without_two_grades_are_refused():
     flat = Dataset(flat.names, flat.matrix, flat.grades * 0, flat.offsets, flat.query_ids, {})
     with pytest.raises(InputError, match="nothing can be learned"):
         fit_linear(flat, LinearOptions())
-
-

@@ -62,8 +62,11 @@ def test_another_file_of_queries_is_evaluated_whole(demo, demo_folder, tmp_path)
     source = read_judgments(demo_folder / "shop" / "judgments.tsv", COLUMNS)
     query_id = next(iter(source.texts))
     path = tmp_path / "other.tsv"
-    rows = [f"x{n}\t{text} please\t{doc_id}\t{grade:g}" for n, text in enumerate(
-        source.texts[query_id].split() + ["gift", "handmade"]) for doc_id, grade in source.grades[query_id].items()]
+    rows = [
+        f"x{n}\t{text} please\t{doc_id}\t{grade:g}"
+        for n, text in enumerate(source.texts[query_id].split() + ["gift", "handmade"])
+        for doc_id, grade in source.grades[query_id].items()
+    ]
     path.write_text("query_id\tquery\tdoc_id\tgrade\n" + "\n".join(rows) + "\n")
     found = to_json(evaluate_config(demo, path))
     assert found["data"]["evaluated_queries"] == found["data"]["judged_queries"]
@@ -113,7 +116,9 @@ def test_training_twice_makes_a_new_version_with_the_same_bytes(demo, demo_folde
 def test_a_model_of_another_analysis_is_refused_by_the_index(demo, demo_folder, tmp_path):
     shutil.copytree(demo_folder, tmp_path / "demo")
     path = tmp_path / "demo" / "shop" / "schema.toml"
-    path.write_text(path.read_text().replace('type = "text"\n', 'type = "text"\nanalyser = "plain"\n', 1))
+    path.write_text(
+        path.read_text().replace('type = "text"\n', 'type = "text"\nanalyser = "plain"\n', 1)
+    )
     config = load_config(tmp_path / "demo" / "cascade.toml")["shop"]
     with pytest.raises(FingerprintError, match="title"):
         open_cascade(config)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,11 @@ from cascade.errors import FingerprintError, QueryError, nearest
 from cascade.schema import Kind, Schema
 from cascade.text import Analyser, analyser
 
+# Lists longer than this on average are copied one by one, which is faster than one by one value.
+_COPIED_LENGTH = 40
 _COMPARED = ("kind", "analyser", "synonyms", "dims", "source", "strip_html")
+
+_Value = TypeVar("_Value")
 
 
 class Catalogue:
@@ -72,6 +76,7 @@ class Catalogue:
         """
         manifest = read_manifest(folder)
         _refuse_other(schema, manifest["schema"], folder)
+        arrays = open_arrays(folder, manifest["files"], verify=verify)
         synonyms = manifest["synonyms"]
         fields = tuple(
             replace(f, synonyms=folder / synonyms[f.name]) if f.name in synonyms else f
@@ -86,7 +91,7 @@ class Catalogue:
                     f"{folder}: field {field.name!r} was analysed by {made}, and this release "
                     f"analyses by {ours}; build the index again"
                 )
-        return cls(folder, kept, manifest, open_arrays(folder, manifest["files"], verify=verify))
+        return cls(folder, kept, manifest, arrays)
 
     def __len__(self) -> int:
         return self._count
@@ -160,7 +165,7 @@ class Catalogue:
         """Return the corpus statistics of a text field."""
         return self._at(self._statistics, name, "text")
 
-    def _at(self, table: Mapping[str, Any], name: str, kind: str) -> Any:  # noqa: ANN401
+    def _at(self, table: Mapping[str, _Value], name: str, kind: str) -> _Value:
         try:
             return table[name]
         except KeyError:
@@ -176,7 +181,12 @@ def gathered(offsets: Int64, values: Int32, rows: Int32 | Int64) -> Ragged:
     starts = offsets[known]
     lengths = np.where(rows < 0, 0, offsets[known + 1] - starts)
     ends = np.concatenate([[0], np.cumsum(lengths)])
-    at = np.arange(ends[-1]) + np.repeat(starts - ends[:-1], lengths)
+    total = int(ends[-1])
+    if total > _COPIED_LENGTH * len(rows):
+        pairs = zip(starts.tolist(), (starts + lengths).tolist(), strict=True)
+        copied = bytearray().join([values.data[start:stop] for start, stop in pairs])
+        return Ragged(ends, np.frombuffer(copied, dtype=np.int32))
+    at = np.arange(total) + np.repeat(starts - ends[:-1], lengths)
     return Ragged(ends, values[at])
 
 
@@ -189,6 +199,8 @@ def _refuse_other(schema: Schema, made: Mapping[str, Any], folder: Path) -> None
     ours = {f["name"]: f for f in schema.definition()["fields"]}
     theirs = {f["name"]: f for f in made["fields"]}
     problems = [f"field {n!r} is not in it" for n in ours.keys() - theirs.keys()]
+    if schema.id != made["id"]:
+        problems.append(f"its id field is {made['id']!r}, the schema says {schema.id!r}")
     problems += [f"field {n!r} is not in the schema" for n in theirs.keys() - ours.keys()]
     problems += [
         f"{key} of field {name!r} is {theirs[name][key]!r}, the schema says {ours[name][key]!r}"

@@ -10,6 +10,7 @@ of about n / 2^64.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import xxhash
@@ -27,7 +28,9 @@ _SEEDS = 16
 def hashed(strings: Iterable[str], seed: int, digest: Hash | None = None) -> UInt64:
     """Return the 64-bit hash of each string (XXH3), uint64[n]."""
     function = digest or xxhash.xxh3_64_intdigest
-    return np.array([function(s.encode(), seed) for s in strings], dtype=np.uint64)
+    # A lone surrogate has no UTF-8; as it is passed here, it equals no string of a table.
+    encoded = [s.encode("utf-8", "surrogatepass") for s in strings]
+    return np.array([function(s, seed) for s in encoded], dtype=np.uint64)
 
 
 def build_table(hash_all: Callable[[int], UInt64]) -> tuple[int, UInt64, Int32]:
@@ -58,7 +61,7 @@ class StringTable:
         seed: Of the hash.
     """
 
-    def __init__(self, arrays: Mapping[str, NDArray[np.generic]], seed: int) -> None:
+    def __init__(self, arrays: Mapping[str, NDArray[Any]], seed: int) -> None:
         self._text = arrays["text"]
         self._offsets: Int64 = arrays["offsets"]
         self._keys: UInt64 = arrays["keys"]
@@ -80,7 +83,7 @@ class StringTable:
         if not len(self):
             return [""] * len(numbers)
         starts, stops = self._offsets[known].tolist(), self._offsets[known + 1].tolist()
-        text = memoryview(self._text)  # type: ignore[arg-type]
+        text = self._text.data
         found = [str(text[a:b], "utf-8") for a, b in zip(starts, stops, strict=True)]
         for i in np.flatnonzero(np.asarray(numbers) < 0):
             found[i] = ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from array import array
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
@@ -13,9 +14,9 @@ import xxhash
 from numpy.typing import NDArray
 
 from cascade.candidates import Int64
-from cascade.catalogue.files import write_array, write_manifest
+from cascade.catalogue.files import sync_folder, write_array, write_manifest
 from cascade.catalogue.strings import Hash, UInt64, build_table, hashed
-from cascade.errors import DocumentError
+from cascade.errors import DocumentError, InputError
 from cascade.schema import Document, Field, Kind, Schema
 from cascade.text import Analyser, analyser
 
@@ -33,11 +34,17 @@ class CatalogueWriter:
         schema: The fields.
         generation: The name of the build.
         digest: The hash of ids, for tests of its collisions.
+
+    Raises:
+        InputError: If the folder exists, or there is no such analyser.
+        ConfigError: If a synonym file is bad.
     """
 
     def __init__(
         self, folder: Path, schema: Schema, generation: str, digest: Hash | None = None
     ) -> None:
+        if folder.exists():
+            raise InputError(f"{folder} is there already; remove it, or name another folder")
         self._folder = folder
         self._staged = folder.with_name(f".{folder.name}.new")
         self._schema = schema
@@ -53,6 +60,7 @@ class CatalogueWriter:
         self._numbers = array("d")
         self._texts = [_TextColumn(f, self) for f in schema.of_kind(Kind.TEXT)]
         self._keywords = [_KeywordColumn(f, self) for f in schema.of_kind(Kind.KEYWORD)]
+        self._columns: list[_TextColumn | _KeywordColumn] = [*self._texts, *self._keywords]
         self._vectors = schema.of_kind(Kind.VECTOR)
 
     def add(self, document: Document) -> dict[str, list[str]]:
@@ -109,14 +117,15 @@ class CatalogueWriter:
             "generation": self._generation,
             "documents": self._count,
             "schema": self._schema.definition(),
-            "analysis": {c.name: c.analyser.fingerprint for c in (*self._texts, *self._keywords)},
+            "analysis": {c.name: c.analyser.fingerprint for c in self._columns},
             "numbers": self._numeric,
             "statistics": statistics,
             "seeds": seeds,
-            "synonyms": self._copy_synonyms(),
+            "synonyms": self._copy_synonyms(arrays),
         }
         write_manifest(self._staged, content, arrays)
         self._staged.rename(self._folder)
+        sync_folder(self._folder.parent)
 
     def __enter__(self) -> CatalogueWriter:
         return self
@@ -139,16 +148,17 @@ class CatalogueWriter:
     def _flush(self) -> None:
         self._file("numbers").write(self._numbers.tobytes())
         self._numbers = array("d")
-        for column in (*self._texts, *self._keywords):
+        for column in self._columns:
             column.flush()
 
-    def _copy_synonyms(self) -> dict[str, str]:
+    def _copy_synonyms(self, arrays: Described) -> dict[str, str]:
         """Keep the very rules that the documents were analysed with."""
         kept = {}
         for field in self._schema.fields:
             if field.synonyms is not None:
                 name = f"{field.name}.synonyms"
                 shutil.copyfile(field.synonyms, self._staged / name)
+                arrays[name] = ("uint8", ((self._staged / name).stat().st_size,))
                 kept[field.name] = name
         return kept
 
@@ -165,7 +175,7 @@ def _write_table(
     folder: Path,
     name: str,
     lengths: Int64,
-    hash_all: Any,  # noqa: ANN401
+    hash_all: Callable[[int], UInt64],
     arrays: Described,
 ) -> int:
     seed, keys, slots = build_table(hash_all)
@@ -191,44 +201,42 @@ class _Ids:
     def __init__(self, stream: BinaryIO, digest: Hash | None) -> None:
         self._stream = stream
         self._digest: Hash = digest or xxhash.xxh3_64_intdigest
-        self._seen: set[int] = set()
+        self._first: dict[int, int] = {}
+        self._collided: list[int] = []
         self._hashes = array("Q")
-        self._lengths = array("l")
+        self._ends = array("q", [0])
 
     def add(self, doc_id: str) -> None:
         encoded = doc_id.encode()
-        value = self._digest(encoded, 0)
-        if value in self._seen and self._has(value, encoded):
-            raise DocumentError(f"the id {doc_id!r} was given to a document before")
-        self._seen.add(value)
+        value, row = self._digest(encoded, 0), len(self._hashes)
+        first = self._first.setdefault(value, row)
+        if first != row:
+            if any(self._text(other) == encoded for other in (first, *self._collided)):
+                raise DocumentError(f"the id {doc_id!r} was given to a document before")
+            self._collided.append(row)
         self._hashes.append(value)
-        self._lengths.append(len(encoded))
+        self._ends.append(self._ends[-1] + len(encoded))
         self._stream.write(encoded)
 
     def finish(self, folder: Path, arrays: Described) -> int:
         self._stream.flush()
-        self._seen.clear()
-        lengths = np.frombuffer(self._lengths, dtype=np.int64)
+        self._first.clear()
+        ends: Int64 = np.frombuffer(self._ends, dtype=np.int64)
+        lengths: Int64 = ends[1:] - ends[:-1]
         return _write_table(folder, "ids", lengths, self._hash_all, arrays)
 
     def _hash_all(self, seed: int) -> UInt64:
         if seed == 0:
             return np.frombuffer(self._hashes, dtype=np.uint64)
-        return np.array([self._digest(s, seed) for s in self._strings()], dtype=np.uint64)
+        texts = map(self._text, range(len(self._hashes)))
+        return np.array([self._digest(text, seed) for text in texts], dtype=np.uint64)
 
-    def _has(self, value: int, doc_id: bytes) -> bool:
-        """Tell the same id from another one of the same hash."""
+    def _text(self, row: int) -> bytes:
         self._stream.flush()
-        hashes = np.frombuffer(self._hashes, dtype=np.uint64)
-        same = np.flatnonzero(hashes == np.uint64(value))
-        del hashes
-        strings = self._strings()
-        return any(strings[i] == doc_id for i in same)
-
-    def _strings(self) -> list[bytes]:
-        text = Path(self._stream.name).read_bytes()
-        offsets = _offsets(np.array(self._lengths))
-        return [text[a:b] for a, b in zip(offsets[:-1], offsets[1:], strict=True)]
+        start, end = self._ends[row], self._ends[row + 1]
+        with Path(self._stream.name).open("rb") as stream:
+            stream.seek(start)
+            return stream.read(end - start)
 
 
 class _TextColumn:

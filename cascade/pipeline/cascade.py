@@ -233,6 +233,11 @@ class Cascade:
             raise QueryError(
                 f"text has {len(query.text):,} characters; accepted are up to {MAX_TEXT:,}"
             )
+        if not query.text.strip() and not query.filters.parts:
+            raise QueryError(
+                "text is empty and there are no filters; accepted are a text, or filters alone "
+                "to browse what passes them"
+            )
         if not 1 <= request.size <= MAX_SIZE:
             raise QueryError(f"size is {request.size}; accepted are 1 to {MAX_SIZE}")
         if request.offset < 0 or request.offset + request.size > MAX_DEPTH:
@@ -268,9 +273,16 @@ class Cascade:
     def _retrieved(
         self, query: Query, request: PageRequest, depth: int, deadline: Deadline
     ) -> tuple[Retrieval, bool]:
-        asked = Asked(facets=request.facets, sort=request.sort, minimum_match=self.minimum_match)
+        # Without a text every document that passes the filters matches: a category's page.
+        browsing = not query.text.strip()
+        asked = Asked(
+            facets=request.facets,
+            sort=request.sort,
+            minimum_match=self.minimum_match,
+            match_all=browsing,
+        )
         retrieval = self.engine.retrieve([query], depth, asked, deadline)
-        if self.minimum_match == 0 or retrieval.totals[0].value or not query.text.strip():
+        if self.minimum_match == 0 or retrieval.totals[0].value or browsing:
             return retrieval, False
         relaxed = self.engine.retrieve([query], depth, replace(asked, minimum_match=0.0), deadline)
         return relaxed, relaxed.totals[0].value > 0

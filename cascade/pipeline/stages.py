@@ -90,7 +90,7 @@ def run_stages(
         traces.append(trace)
         if seen is not None:
             seen(stage.name, head if tail is None else joined(head, tail), trace)
-    return (head if tail is None else joined(head, tail)), tuple(traces)
+    return (head.bare() if tail is None else joined(head, tail)), tuple(traces)
 
 
 def run_stage(stage: Stage, head: Candidates, deadline: Deadline) -> tuple[Candidates, StageTrace]:

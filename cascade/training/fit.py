@@ -196,9 +196,7 @@ def _cross_validated(xgboost: Any, dataset: Dataset, options: TreeOptions) -> Fl
         inside = folds == fold
         if inside.all():
             continue
-        _, curve = _boosted(
-            xgboost, dataset.select(~inside), dataset.select(inside), options, None
-        )
+        _, curve = _boosted(xgboost, dataset.select(~inside), dataset.select(inside), options, None)
         curves.append(curve * inside.sum() / count)
     if not curves:
         return np.zeros(options.rounds)

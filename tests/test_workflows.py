@@ -64,7 +64,7 @@ def test_another_file_of_queries_is_evaluated_whole(demo, demo_folder, tmp_path)
     path = tmp_path / "other.tsv"
     rows = [
         f"x{n}\t{text} please\t{doc_id}\t{grade:g}"
-        for n, text in enumerate(source.texts[query_id].split() + ["gift", "handmade"])
+        for n, text in enumerate([*source.texts[query_id].split(), "gift", "handmade"])
         for doc_id, grade in source.grades[query_id].items()
     ]
     path.write_text("query_id\tquery\tdoc_id\tgrade\n" + "\n".join(rows) + "\n")

@@ -85,7 +85,7 @@ class StringTable:
         starts, stops = self._offsets[known].tolist(), self._offsets[known + 1].tolist()
         text = self._text.data
         found = [str(text[a:b], "utf-8") for a, b in zip(starts, stops, strict=True)]
-        for i in np.flatnonzero(np.asarray(numbers) < 0):
+        for i in np.flatnonzero(numbers < 0):
             found[i] = ""
         return found
 

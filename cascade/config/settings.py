@@ -215,8 +215,9 @@ class CascadeSettings(Settings):
         for above, below in zip(self.stages, self.stages[1:], strict=False):
             if below.window > above.window:
                 raise ValueError(
-                    f"stages: {below.name!r} has window {below.window}, more than the {above.window} "
-                    f"of {above.name!r} above it; windows never grow from stage to stage"
+                    f"stages: {below.name!r} has window {below.window}, more than the "
+                    f"{above.window} of {above.name!r} above it; "
+                    "windows never grow from stage to stage"
                 )
         return self
 

@@ -86,7 +86,6 @@ class _Sentences:
 
 def word_listings(rng: Generator, listings: Listings, sellers: Sellers, lex: Lexicon) -> Wording:
     """Write the texts of a block of listings."""
-    n = len(listings)
     concepts = _concepts(listings, lex)
     dialect = sellers.dialect[listings.seller]
     luck = np.where(rng.random(concepts.shape) < DIALECT_SHARE, dialect[:, None], 0.0)

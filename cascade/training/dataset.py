@@ -191,14 +191,12 @@ def svmlight_dataset(path: Path) -> Dataset:
             if not content:
                 continue
             try:
-                grades.append(float(content[0]))
                 cells = [cell.split(":", 1) for cell in content[1:]]
                 if cells and cells[0][0] == "qid":
                     groups.append(cells.pop(0)[1])
-                rows.append(np.array([int(k) for k, _ in cells], dtype=np.int64))
+                grades.append(float(content[0]))
+                rows.append(np.array([_number(k) for k, _ in cells], dtype=np.int64))
                 values.append(np.array([float(v) for _, v in cells], dtype=np.float32))
-                if rows[-1].size and rows[-1].min() < 0:
-                    raise ValueError("a feature's number is below 0")
             except ValueError as error:
                 message = f"{path}, line {number}: not 'grade [qid:N] feature:value ...': {error}"
                 raise JudgmentsError(message) from None
@@ -217,6 +215,13 @@ def svmlight_dataset(path: Path) -> Dataset:
         query_ids=tuple(f"{path.name}:{i}" for i in range(len(lengths))),
         counts={"judged": len(grades), "sampled": 0, "unretrieved": 0},
     )
+
+
+def _number(written: str) -> int:
+    number = int(written)
+    if number < 0:
+        raise ValueError(f"{number} is below 0 and numbers no feature")
+    return number
 
 
 def _group_lengths(path: Path, groups: list[str], rows: int) -> NDArray[np.int64]:

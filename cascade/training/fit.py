@@ -111,7 +111,8 @@ def fit_linear(train: Dataset, options: LinearOptions) -> Fit:
     )
 
     def predict(probe: Float32) -> Float32:
-        return (_standardised(probe, fill, mean, scale) @ weights).astype(np.float32)
+        scores = _standardised(probe, fill, mean, scale) @ weights
+        return np.asarray(scores, dtype=np.float32)
 
     summary = {
         "loss": float(found.fun),

@@ -86,6 +86,13 @@ def test_a_stage_is_given_the_order_before_it():
     assert report.recall == {1: 0.0, 2: 0.25, 3: 1.0}
 
 
+def test_a_first_stage_after_a_random_order_is_given_the_baseline():
+    systems = {"random": SYSTEMS["random"], "stage:linear": SYSTEMS["stage:linear"]}
+    settings = Settings(baseline="random", windows={"linear": 3}, bootstrap=QUICK)
+    linear = evaluate(systems, JUDGMENTS, [ReciprocalRank()], settings).windows["linear"]
+    assert (linear.source, linear.recall) == ("random", pytest.approx((1 / 2 + 1) / 2))
+
+
 def test_the_curve_is_recall_by_cutoff():
     curve = report_of().curve
     trees = dict(zip(curve.cutoffs, curve.systems["stage:trees"], strict=True))
@@ -113,7 +120,7 @@ def test_losses_stand_left_of_zero():
 
 
 def test_buckets_hold_their_own_queries():
-    split = Split("by hand", {"head": ("q1",), "torso": ("q2", "q3"), "tail": ()})
+    split = Split("by hand", {"head": ("q1",), "torso": ("q2",), "tail": ("q3",), "": ()})
     report = report_of(split=split)
     assert report.split == "by hand"
     assert {name: bucket.queries for name, bucket in report.buckets.items()} == {
@@ -155,7 +162,9 @@ def test_a_planted_improvement_is_found_and_a_planted_null_is_not():
     judgments = Judgments({q: q for q in grades}, grades)
     systems = {name: Run(tuple(grades), tuple(lists)) for name, lists in rankings.items()}
     measures = [parse_measure("nDCG@10")]
-    results = evaluate(systems, judgments, measures, Settings(bootstrap=QUICK)).systems
+    # A level of 0.999, because one null in twenty is found at 0.95.
+    settings = Settings(bootstrap=Bootstrap(resamples=2000, level=0.999))
+    results = evaluate(systems, judgments, measures, settings).systems
     assert results["stage:better"].delta["nDCG@10"].sign == 1
     assert results["stage:same"].delta["nDCG@10"].sign == 0
 

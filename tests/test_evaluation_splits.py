@@ -41,7 +41,7 @@ def test_every_query_is_in_one_bucket_and_the_head_is_the_most_frequent(frequenc
 
 @pytest.mark.parametrize("count", [-1.0, float("nan"), float("inf")])
 def test_a_frequency_that_is_no_count_is_refused(count):
-    with pytest.raises(InputError, match="query 'shoes' has the frequency .* 0 or more"):
+    with pytest.raises(InputError, match=r"query 'shoes' has the frequency .* 0 or more"):
         by_frequency({"shoes": count})
 
 

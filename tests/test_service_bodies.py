@@ -106,7 +106,7 @@ def test_what_is_no_json_is_refused_as_such(raw):
         ('{"ids": ["a"], "scores": [1, 2]}', "has 1 ids, 1 of them distinct, and 2 scores"),
         ('{"ids": [1], "scores": [1]}', "candidates.ids[0]: is 1; accepted is a string"),
         ('{"ids": ["a"], "scores": ["x"]}', 'candidates.scores[0]: is "x"; accepted is a finite'),
-        ('{"ids": ["a"], "scores": [1e300]}', "candidates.scores[0]: is 1e300; accepted is a"),
+        ('{"ids": ["a"], "scores": [1e300]}', "candidates.scores[0]: is 1e+300; accepted is a"),
         ('{"ids": ["a"], "score": [1]}', "did you mean 'scores'? accepted: ids, scores"),
         ('["a"]', 'candidates: is ["a"]; accepted is an object'),
     ],

@@ -51,6 +51,9 @@ class Catalogue:
             f.name: _table(arrays, f"{f.name}.values", seeds[f.name])
             for f in schema.of_kind(Kind.KEYWORD)
         }
+        self._vectors: dict[str, Float32] = {
+            f.name: arrays[f"{f.name}.vectors"] for f in schema.of_kind(Kind.VECTOR)
+        }
         self._analysers: dict[str, Analyser] = {
             f.name: analyser(f.analyser, f.synonyms)
             for f in schema.of_kind(Kind.TEXT, Kind.KEYWORD)
@@ -145,8 +148,10 @@ class Catalogue:
 
     def vectors(self, name: str, rows: Int32) -> Float32:
         """Return a vector field, float32[n, dims], NaN where absent."""
-        stored: Float32 = self._at(self._arrays, f"{name}.vectors", "vector")
-        found: Float32 = stored[rows]
+        stored = self._at(self._vectors, name, "vector")
+        if not self._count:
+            return np.full((len(rows), stored.shape[1]), np.nan, dtype=np.float32)
+        found = stored[rows]
         found[rows < 0] = np.nan
         return found
 

@@ -45,6 +45,9 @@ class CatalogueWriter:
     ) -> None:
         if folder.exists():
             raise InputError(f"{folder} is there already; remove it, or name another folder")
+        # Whatever is wrong with an analyser shows before anything is written.
+        for field in schema.of_kind(Kind.TEXT, Kind.KEYWORD):
+            analyser(field.analyser, field.synonyms)
         self._folder = folder
         self._staged = folder.with_name(f".{folder.name}.new")
         self._schema = schema

@@ -62,6 +62,10 @@ def serve_config(configs: Mapping[str, Config], *, host: str | None, port: int |
             open_until_the_end.callback(cascades[name].engine.close)
         app = create_app(cascades, settings)
         url = address_of(listening)
-        click.echo(f"Serving {', '.join(cascades)} on {url} (API: {url}/docs, end: Ctrl+C)")
-        click.echo(f"""curl -s {url}/v1/search -d '{{"text": "silver ring", "size": 3}}'""")
-        run(app, listening)
+        names = ", ".join(cascades)
+
+        def tell() -> None:
+            click.echo(f"Serving {names} on {url} (API: {url}/docs, end: Ctrl+C)")
+            click.echo(f"""curl -s {url}/v1/search -d '{{"text": "silver ring", "size": 3}}'""")
+
+        run(app, listening, tell)

@@ -42,7 +42,7 @@ class Settings:
         baseline: The system that differences are taken to.
         recall_at: The cutoffs of the baseline's recall.
         windows: The window of each stage by its name, for a system `stage:<name>` or `<name>`.
-        split: Parts of the queries to report apart.
+        split: Parts of the queries to report apart; a part without queries is left out.
         bootstrap: How intervals are made.
     """
 
@@ -108,15 +108,10 @@ def evaluate(
                 _results(values[:, :, inside], at, list(systems), names, settings.bootstrap),
             )
             for bucket, inside in members.items()
-            if len(inside)
+            if inside
         },
         outcomes=_outcomes(list(systems)[-1], names[0], values[-1, 0] - values[at, 0]),
-        excluded=Excluded(
-            undefined={name: int(np.isnan(values[at, i]).sum()) for i, name in enumerate(names)},
-            not_run=len(set(judgments.grades) - set(query_ids)),
-            lines_without_grade=judgments.skipped,
-            conflicts=judgments.conflicts,
-        ),
+        excluded=_excluded(judgments, query_ids, dict(zip(names, values[at], strict=True))),
         bootstrap=settings.bootstrap,
     )
 
@@ -189,11 +184,12 @@ def _results(
 
 
 def _windows(deep: Mapping[str, GradedRun], settings: Settings) -> dict[str, WindowResult]:
-    ordered = [name for name in deep if name != RANDOM]
+    names = list(deep)
     windows = {}
     for stage, window in settings.windows.items():
-        before = ordered.index(_system_of(stage, deep) or stage) - 1
-        source = ordered[max(before, 0)]
+        before = names[: names.index(_system_of(stage, deep) or stage)]
+        # Where nothing but a random order came before, the baseline stands for what was given.
+        source = next((name for name in reversed(before) if name != RANDOM), settings.baseline)
         recall = _mean(Recall(window).of(deep[source]))
         windows[stage] = WindowResult(window=window, source=source, recall=recall)
     return windows
@@ -206,6 +202,17 @@ def _curve(deep: Mapping[str, GradedRun]) -> Curve:
             name: tuple(_mean(Recall(cutoff).of(run)) for cutoff in CURVE_CUTOFFS)
             for name, run in deep.items()
         },
+    )
+
+
+def _excluded(
+    judgments: Judgments, query_ids: tuple[str, ...], baseline: Mapping[str, Float64]
+) -> Excluded:
+    return Excluded(
+        undefined={name: int(np.isnan(values).sum()) for name, values in baseline.items()},
+        not_run=len(set(judgments.grades) - set(query_ids)),
+        lines_without_grade=judgments.skipped,
+        conflicts=judgments.conflicts,
     )
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from cascade.evaluation.baselines import RANDOM
 from cascade.evaluation.plots import Forest, forest, histogram, recall_plot, roles
-from cascade.evaluation.report import Report, number, span, to_json
+from cascade.evaluation.report import NOTHING, Report, number, span, to_json
 
 
 def to_html(report: Report) -> str:
@@ -45,7 +46,7 @@ def to_html(report: Report) -> str:
         ),
         recall=recall_plot(report.curve, windows, role_of),
         histogram=histogram(report.outcomes),
-        data=plain["data"],
+        data={name: _fact(value) for name, value in plain["data"].items()},
         config=json.dumps(plain["config"], indent=2, ensure_ascii=False),
     )
 
@@ -58,3 +59,11 @@ def _delta_plot(report: Report, measure: str) -> Forest:
         if name not in {RANDOM, report.baseline}
     }
     return forest(shown, roles(report, RANDOM), signed=True)
+
+
+def _fact(value: object) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}: {_fact(inner)}" for name, inner in value.items())
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return ", ".join(_fact(inner) for inner in value)
+    return NOTHING if value is None else str(value)

@@ -148,7 +148,7 @@ def forest(
     values = [0.0] * signed + [v for i in defined for v in (i.low, i.high)]
     low, high = min(values, default=0.0), max(values, default=1.0)
     room = 0.06 * (high - low) or 0.01
-    left = 16.0 + LABEL_CHAR * max(LABEL_CHARS, *map(len, intervals))
+    left = 16.0 + LABEL_CHAR * max([LABEL_CHARS, *map(len, intervals)])
     scale = Scale(low - room, high + room, left, left + FOREST_WIDTH)
     rows = tuple(
         _forest_row(name, interval, scale, ROW_HEIGHT * (i + 0.5), roles[name], signed)

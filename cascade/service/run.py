@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
 
@@ -63,8 +64,14 @@ def address_of(listening: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def run(app: FastAPI, listening: socket.socket) -> None:
-    """Answer requests until SIGINT or SIGTERM, then finish those that are under way."""
+def run(app: FastAPI, listening: socket.socket, ready: Callable[[], None]) -> None:
+    """Answer requests until SIGINT or SIGTERM, then finish those that are under way.
+
+    Args:
+        app: What answers.
+        listening: The socket it answers on.
+        ready: Told once, when requests are answered and signals are heeded.
+    """
     config = uvicorn.Config(
         app,
         lifespan="off",
@@ -79,7 +86,19 @@ def run(app: FastAPI, listening: socket.socket) -> None:
         # before files are closed.
         signal.signal(signal.SIGTERM, _end)
     with suppress(KeyboardInterrupt):
-        uvicorn.Server(config).run(sockets=[listening])
+        _Server(config, ready).run(sockets=[listening])
+
+
+class _Server(uvicorn.Server):
+    """Tell when it has started."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._ready()
 
 
 def _end(_number: int, _frame: FrameType | None) -> None:

@@ -16,16 +16,21 @@ from cascade.shop.spec import Progress, ShopSpec, stream
 
 # Judged listings of a query: what the lexical index likes without and with the synonyms, what
 # is truly best, and traps.
-
 LEXICAL_POOL = 18
 EXPANDED_POOL = 8
-POPULAR_POOL = 24
+POPULAR_POOL = 20
 TRUTH_POOL = 22
-TRAP_POOL = 2
+TRAP_POOL = 5
 DEEP_LEXICAL = 150
 JUDGE_NOISE = 0.25
 POPULARITY = 0.15
 PROGRESS_QUERIES = 100
+# Quality that a listing must pass for one more grade.
+PLAIN_LEVELS = (-0.3, 0.8)
+FULL_LEVELS = (-1.2, -0.2)
+HALF_LEVELS = (1.0,)
+TYPE_ONLY_LEVEL = 0.0
+SISTER_LEVEL = 0.3
 # The engine matches a brand field too; worth about one rare word in a title.
 BRAND_WEIGHT = 12.0
 
@@ -95,7 +100,10 @@ def grade(
 ) -> NDArray[np.int8]:
     """Return `int8[n]`, how well listings answer a query: 3 is the best.
 
-    The truth is what a listing is, not what its text says.
+    The truth is what a listing is, not what its text says. With all wanted attributes it has
+    1 to 3, by quality; with half of them 1 or 2; of the wanted type alone 0 or 1; a good one of
+    a sister type with all wanted attributes 1. Where a query wants no attribute, quality alone
+    grades; a gift without a type must suit in full.
 
     Args:
         query: Row of the query.
@@ -115,20 +123,22 @@ def grade(
     if queries.brand[query] >= 0:
         met, number = met + (listings.brand[rows] == queries.brand[query]), number + 1
     if number == 0:
-        grades = 1 + (taste > -0.3) + (taste > 0.8)
-    else:
-        share = met / number
-        full = 1 + (taste > -1.2) + (taste > -0.2)
-        part = np.where(share >= 0.5, 1 + (taste > 1.0), 0 + (taste > 0.0))
-        grades = np.where(share == 1, full, part)
-        if scope < 0:
-            grades = np.where(share == 1, full, 0)
+        return np.where(inside, _levels(taste, PLAIN_LEVELS), 0).astype(np.int8)
+    grades = np.where(2 * met >= number, _levels(taste, HALF_LEVELS), taste > TYPE_ONLY_LEVEL)
+    if scope < 0:
+        grades = np.zeros(len(rows), np.int64)
+    grades = np.where(met == number, _levels(taste, FULL_LEVELS), grades)
     result = np.where(inside, grades, 0)
-    if number and scope >= lex.spans["type"][0]:
-        sibling = lex.type_category[kind] == lex.type_category[first]
-        near = ~inside & sibling & (met == number) & (taste > 0.3)
-        result = np.where(near, 1, result)
+    if scope >= lex.spans["type"][0]:
+        sister = ~inside & (lex.type_category[kind] == lex.type_category[first])
+        result = np.where(sister & (met == number) & (taste > SISTER_LEVEL), 1, result)
     return result.astype(np.int8)
+
+
+def _levels(taste: NDArray[np.float64], levels: tuple[float, ...]) -> NDArray[np.int64]:
+    """Return 1 and one more for every level of quality that is passed."""
+    passed: NDArray[np.int64] = (taste[:, None] > np.array(levels)).sum(axis=1)
+    return 1 + passed
 
 
 def judge(spec: ShopSpec, market: Market, postings: Postings, progress: Progress) -> Judged:

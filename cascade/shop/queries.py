@@ -29,7 +29,7 @@ SEGMENTS = ("head", "torso", "tail")
 TYPO_SHARE = 0.09
 PLURAL_SHARE = 0.2
 NOUN_FIRST_SHARE = 0.12
-MAX_ROUNDS = 12
+MAX_ROUNDS = 6
 _READ_ORDER = ("price", "style", "colour", "material", "motif")
 _NEIGHBOUR_KEYS = {"a": "s", "e": "r", "i": "o", "o": "p", "n": "m", "t": "r", "s": "d", "l": "k"}
 

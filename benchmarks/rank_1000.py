@@ -16,7 +16,8 @@ import json
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice, pairwise
 from typing import Any
@@ -25,7 +26,7 @@ import numpy as np
 import onnxruntime as ort
 from _shop import FOLDER, indexed, judgments, machine, opened, products, query_texts, shown
 
-from cascade.candidates import Candidates, Query
+from cascade.candidates import Candidates, Query, joined
 from cascade.config import Config, business_of, judgments_columns
 from cascade.features import Features, build_features, standard_features
 from cascade.judgments import read_judgments
@@ -50,6 +51,8 @@ PREFERENCE = {"revenue": 0.2, "new_sellers": 0.1}
 NOW = 1_748_736_000.0
 PAGE = 24
 DAY_S = 86_400
+ROUNDS = 3
+REST_S = 0.01
 
 
 def features_40(schema: Schema) -> Features:
@@ -213,47 +216,50 @@ def fresh(found: Candidates) -> Candidates:
     )
 
 
-def parts_of(cascade: Cascade, listing: Candidates, told: dict[str, list[float]]) -> None:
-    """Do what `Cascade.reorder` does step by step, and note the seconds of each step."""
+def parts_of(cascade: Cascade, listing: Candidates) -> dict[str, float]:
+    """Do what `Cascade.reorder` does step by step, and return the seconds of each step."""
+    told: dict[str, float] = {}
     clock = time.perf_counter
     start = clock()
 
     def note(part: str) -> None:
         nonlocal start
-        told.setdefault(part, []).append(clock() - start)
+        told[part] = told.get(part, 0.0) + clock() - start
         start = clock()
 
     for stage in cascade.stages:
         listing = stage.ranker.prepared(listing)
     note("prepare (listing features)")
-    tails = []
-    head = listing
+    head, tail = listing, None
     for stage in cascade.stages:
-        head, tail = head.split(stage.window)
-        if tail is not None:
-            tails.append(tail)
+        head, below = head.split(stage.window)
+        if below is not None:
+            tail = below if tail is None else joined(below, tail)
         ranker = stage.ranker
         assert isinstance(ranker, OnnxRanker)
-        note("split")
+        note("split and join")
         matrix = ranker.features.matrix(head)
         note(f"{stage.name}: features")
         scores = ranker.score_matrix(matrix)
         note(f"{stage.name}: ONNX")
         head = head.reranked(scores.order)
         note(f"{stage.name}: reorder")
+    ranked = head if tail is None else joined(head, tail)
+    note("split and join")
     assert cascade.business is not None
-    cascade.business.rerank(head)
-    note("business (on the head alone)")
+    cascade.business.rerank(ranked)
+    note("business")
+    return told
 
 
-@dataclass
+@dataclass(frozen=True)
 class Measured:
-    """Hold the seconds of each query."""
+    """Hold the seconds of each query, the best of its rounds."""
 
-    ours: list[float] = field(default_factory=list)
-    theirs: list[float] = field(default_factory=list)
-    fetched: list[float] = field(default_factory=list)
-    parts: dict[str, list[float]] = field(default_factory=dict)
+    ours: list[float]
+    theirs: list[float]
+    fetched: list[float]
+    parts: dict[str, list[float]]
 
 
 Case = tuple[Query, Candidates, bytes]
@@ -273,28 +279,45 @@ def cases_of(cascade: Cascade, texts: Sequence[str], sources: Mapping[str, Any])
 
 
 def measured(cascade: Cascade, usual: Usual, cases: Sequence[Case]) -> Measured:
-    """Let both rank every query twice, in turn, and return the seconds of the second time."""
-    clock = time.perf_counter
-    seen = Measured()
-    for turn in range(2):
+    """Let both rank each query in turn, some rounds long, the first of which does not count."""
+    rounds: list[Measured] = []
+    for _ in range(ROUNDS + 1):
+        seen = Measured([], [], [], {})
         for query, found, answer in cases:
             listing = fresh(found)
-            start = clock()
-            ranked, _, traces = cascade.reorder(listing)
-            page = ranked.take(np.arange(PAGE)).ids()
-            middle = clock()
-            usual.rank(query.text, answer)
-            end = clock()
+            with timed(seen.ours):
+                ranked, _, traces = cascade.reorder(listing)
+                page = ranked.take(np.arange(PAGE)).ids()
             if any(trace.outcome is not Outcome.RAN for trace in traces):
                 raise SystemExit(f"a stage did not run: {traces}")
-            if turn:
-                seen.ours.append(middle - start)
-                seen.theirs.append(end - middle)
-                start = clock()
+            with timed(seen.fetched):
                 cascade.engine.fetch(query, page)
-                seen.fetched.append(clock() - start)
-                parts_of(cascade, fresh(found), seen.parts)
-    return seen
+            time.sleep(REST_S)
+            for part, seconds in parts_of(cascade, fresh(found)).items():
+                seen.parts.setdefault(part, []).append(seconds)
+            with timed(seen.theirs):
+                usual.rank(query.text, answer)
+        rounds.append(seen)
+    rounds = rounds[1:]
+    return Measured(
+        ours=_best([r.ours for r in rounds]),
+        theirs=_best([r.theirs for r in rounds]),
+        fetched=_best([r.fetched for r in rounds]),
+        parts={part: _best([r.parts[part] for r in rounds]) for part in rounds[0].parts},
+    )
+
+
+@contextmanager
+def timed(seconds: list[float]) -> Iterator[None]:
+    """Append how long the block takes, after a rest in which the other's threads stop to spin."""
+    time.sleep(REST_S)
+    start = time.perf_counter()
+    yield
+    seconds.append(time.perf_counter() - start)
+
+
+def _best(rounds: Sequence[Sequence[float]]) -> list[float]:
+    return [min(seconds) for seconds in zip(*rounds, strict=True)]
 
 
 def main() -> None:
@@ -329,8 +352,7 @@ def main() -> None:
     print(machine())
     print(f"  cascade                          {shown(seen.ours)}")
     for part, seconds in seen.parts.items():
-        per_query = np.array(seconds).reshape(len(cases), -1).sum(axis=1)
-        print(f"    {part:<30} {shown(per_query.tolist())}")
+        print(f"    {part:<30} {shown(seconds)}")
     print(f"  usual stack ({size:.1f} MB of JSON)     {shown(seen.theirs)}")
     print(f"  fetch of a page of {PAGE}, apart      {shown(seen.fetched)}")
     mine, other = np.median(seen.ours), np.median(seen.theirs)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import math
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -80,7 +81,7 @@ def read_judgments(path: Path, columns: JudgmentColumns) -> Judgments:
     with _opened(path) as stream:
         try:
             return _read(stream, path, columns)
-        except (UnicodeDecodeError, csv.Error, EOFError, gzip.BadGzipFile) as error:
+        except (UnicodeDecodeError, csv.Error, EOFError, gzip.BadGzipFile, zlib.error) as error:
             message = f"{path} cannot be read as UTF-8 text in columns: {error}"
             raise JudgmentsError(message) from None
 
@@ -107,6 +108,8 @@ def _read(stream: IO[str], path: Path, columns: JudgmentColumns) -> Judgments:
     grades: dict[str, dict[str, float]] = {}
     skipped = conflicts = 0
     for cells in reader:
+        if not cells:
+            continue
         where = f"{path}, line {reader.line_num}"
         if len(cells) <= max(at.values()):
             raise JudgmentsError(f"{where}: has {len(cells)} columns; the header has {len(header)}")

@@ -191,7 +191,8 @@ RULE_KINDS = "accepted: at_most, boost, bury, exclude, min_stock, pin"
         (
             objective(name="a", kind="number", field="seller"),
             "business.objectives[0].field: is 'seller', which is no number or date field of the "
-            "schema; did you mean 'seller_age_days'? accepted: added, margin, price, seller_age_days, stock",
+            "schema; did you mean 'seller_age_days'? "
+            "accepted: added, margin, price, seller_age_days, stock",
         ),
         (
             objective(name="a", kind="stock", field=["stock"]),

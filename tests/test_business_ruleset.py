@@ -159,7 +159,7 @@ class TestConflicts:
         assert conflicts(rules) == []
 
 
-@settings(max_examples=300)
+@settings(max_examples=200)
 @given(
     rows=st.lists(st.integers(0, 39), max_size=40, unique=True),
     slots=st.dictionaries(st.integers(1, 45), st.integers(0, 39), max_size=4),

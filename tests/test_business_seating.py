@@ -105,7 +105,7 @@ def pins_for(data, count):
     return dict(zip(positions, data.draw(slots), strict=True))
 
 
-@settings(max_examples=400)
+@settings(max_examples=250)
 @given(lists, quotas, st.data())
 def test_every_slot_keeps_the_promise(documents, drawn, data):
     listing = listing_of(documents)
@@ -151,7 +151,7 @@ def test_every_slot_keeps_the_promise(documents, drawn, data):
                 seen[rule.name].update(values(row, rule))
 
 
-@settings(max_examples=400)
+@settings(max_examples=250)
 @given(st.text("abc.", max_size=25), st.integers(1, 3), st.integers(2, 12), st.data())
 def test_at_most_so_many_of_a_seller_unless_forced(sellers, count, top, data):
     pins = pins_for(data, len(sellers))

@@ -102,6 +102,16 @@ def test_a_truncated_file_refuses_the_build(tmp_path):
     assert left_in(tmp_path) == []
 
 
+def test_a_file_with_damaged_bytes_refuses_the_build(tmp_path):
+    path = tmp_path / "products.ndjson.gz"
+    content = bytearray(gzip.compress("\n".join(documents(200)).encode()))
+    content[len(content) // 2 : len(content) // 2 + 40] = bytes(40)
+    path.write_bytes(content)
+    with pytest.raises(DocumentError, match=r"cannot be read after line|not valid JSON"):
+        built(tmp_path, path)
+    assert left_in(tmp_path) == []
+
+
 def test_files_without_a_usable_document_refuse_the_build(tmp_path):
     with pytest.raises(DocumentError, match="no document can be used"):
         built(tmp_path, lines(tmp_path, "{}"), on_error=OnError.SKIP)

@@ -163,3 +163,19 @@ def test_only_keeps_the_named_queries_and_the_counts():
     assert kept.query_ids == ("b", "a")
     assert kept.grades == {"a": {"d": 1.0}, "b": {"e": 2.0}}
     assert (kept.skipped, kept.conflicts, len(kept)) == (4, 5, 2)
+
+
+def test_blank_lines_are_passed_over(tmp_path):
+    path = tmp_path / "judgments.csv"
+    path.write_text("query,doc_id,grade\n\nred shoes,a,1\n\n")
+    assert read_judgments(path, JudgmentColumns()).grades == {"red shoes": {"a": 1.0}}
+
+
+def test_a_gzipped_file_with_damaged_bytes_is_refused(tmp_path):
+    lines = "".join(f"query {i},d{i * 7919 % 1000},{i % 3}\n" for i in range(2_000))
+    content = bytearray(gzip.compress(f"query,doc_id,grade\n{lines}".encode()))
+    content[len(content) // 2 : len(content) // 2 + 40] = bytes(40)
+    path = tmp_path / "judgments.csv.gz"
+    path.write_bytes(content)
+    with pytest.raises(JudgmentsError):
+        read_judgments(path, JudgmentColumns())

@@ -221,10 +221,16 @@ def test_rank_keeps_the_best_of_a_window_and_what_passes_the_filters(client):
     assert (empty.status_code, empty.json()["ids"]) == (200, [])
 
 
-def test_an_empty_text_is_answered(client):
-    response = client.post("/v1/search", {"text": ""})
-    assert response.status_code == 200
-    answers.SearchAnswer.model_validate(response.json())
+@pytest.mark.parametrize("body", [{"text": ""}, {"text": " \t"}, {}])
+def test_an_empty_text_without_filters_is_refused(client, body):
+    [problem] = refused(client.post("/v1/search", body), 422)
+    assert problem.startswith("text is empty and there are no filters; accepted are a text, or")
+
+
+def test_filters_alone_browse_in_the_order_of_the_model(client):
+    response = client.post("/v1/search", {"filters": {"brand": "elm"}, "size": 4})
+    assert ids(response) == [i for i in CHEAPEST if BY_ID[i]["brand"] == "elm"][:4]
+    assert response.json()["total"] == {"value": 40, "relation": "eq"}
 
 
 def test_a_text_is_never_syntax(client):

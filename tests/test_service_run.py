@@ -78,10 +78,10 @@ def test_many_clients_at_once_get_the_same_answers(served):
     bodies = [{"text": "cup", "filters": {"brand": BRANDS[n % 5]}, "size": 7} for n in range(48)]
 
     def ids(body):
-        response = httpx.post(f"{url}/v1/search", json=body)
+        response = client.post(f"{url}/v1/search", json=body)
         return [item["id"] for item in response.raise_for_status().json()["items"]]
 
-    with ThreadPoolExecutor(8) as pool:
+    with httpx.Client() as client, ThreadPoolExecutor(8) as pool:
         found = list(pool.map(ids, bodies))
     for body, given in zip(bodies, found, strict=True):
         brand = body["filters"]["brand"]

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from cascade.shop.judgments import Judged, judge
+from cascade.shop.judgments import judge
 from cascade.shop.lexicon import STYLE, lexicon
 from cascade.shop.listings import make_listings
 from cascade.shop.market import Market
@@ -153,8 +153,6 @@ def test_an_action_needs_the_one_before_and_nobody_buys_what_is_sold_out(visit, 
 
 def test_sessions_stay_in_their_department(visit, market):
     sessions, _, searches, _ = visit
-    judged = Judged(np.array([0, 0]), np.zeros(0, np.int32), np.zeros(0, np.int8), np.zeros(0))
-    assert len(judged.rows) == 0
     later = np.flatnonzero(np.diff(searches.session, prepend=-1) == 0)
     lex = market.lex
     scope = market.queries.scope[searches.query[later]]

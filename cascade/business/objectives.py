@@ -86,14 +86,17 @@ class Relevance(BaseObjective):
         begins[1:] = ~(finite[1:] & finite[:-1])
         known = np.where(finite, scores, 0.0)
         begins[1:] |= known[1:] > known[:-1]
-        begins[_starts(candidates)] = True
-
+        starts = _starts(candidates)
+        begins[starts] = True
         blocks = np.flatnonzero(begins)
+        shares = minmax(known, blocks)
+        if len(blocks) == len(starts) and finite.all():
+            return _narrowed(shares)
+
         sizes = np.diff(blocks, append=count)
         rows = candidates.lengths[candidates.listing[blocks]]
         first = candidates.ranks[blocks] - 1
         low, high = 1 - (first + sizes) / rows, 1 - first / rows
-        shares = minmax(known, blocks)
         relevance = np.repeat(low, sizes) + shares * np.repeat(high - low, sizes)
         return _narrowed(relevance)
 
@@ -163,7 +166,7 @@ class NewSeller(BaseObjective):
         if documents.schema.by_name[self.field].kind is Kind.KEYWORD:
             codes = documents.keyword_codes(self.field, _TRUE)
             flags = documents.keywords(self.field, candidates.rows)
-            return listed(flags, codes[codes >= 0]).astype(np.float32)
+            return listed(flags, codes).astype(np.float32)
         column = number_of(candidates, self.field)
         new = column > 0 if self.days is None else column < self.days
         return new.astype(np.float32)

@@ -121,7 +121,7 @@ class RuleSet:
         seating = seated(now, quotas, {p: slot for held in places.values() for p, slot in held})
         rank = _inverse(seating.order)
         for quota in quotas:
-            passed = np.array(seating.passed.get(quota.name, ()), dtype=np.int64)
+            passed = np.array(seating.passed[quota.name], dtype=np.int64)
             passed = np.unique(passed[rank[passed] > passed])
             shifts += _some(quota, passed, rank, order)
         for name, held in places.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 
 import numpy as np
 
@@ -46,24 +47,24 @@ def percentile(values: Float64, starts: Int64) -> Float64:
     Returns:
         float64[n] in 0..1; 0.5 where a group has one distinct value, NaN where missing.
     """
-    if not len(values):
-        return values
-    sizes = np.diff(starts, append=len(values))
-    group = np.repeat(np.arange(len(starts)), sizes)
-    order = np.lexsort((values, group))  # a missing value comes last in its group
-    ordered, owner = values[order], group[order]
-    changes = np.flatnonzero((np.diff(ordered) != 0) | (np.diff(owner) != 0)) + 1
-    first = np.concatenate([[0], changes])
-    run = np.repeat(np.arange(len(first)), np.diff(first, append=len(values)))
-    below = first[run] - starts[owner]
-    equal = np.diff(first, append=len(values))[run]
-    present = np.add.reduceat(~np.isnan(values), starts, dtype=np.int64)[owner]
-    shares = np.full(len(values), 0.5)
-    np.divide(below + (equal - 1) / 2, present - 1, out=shares, where=present > 1)
-    shares[np.isnan(ordered)] = np.nan
-    result = np.empty_like(shares)
-    result[order] = shares
-    return result
+    shares = np.empty_like(values)
+    for first, last in pairwise([*starts.tolist(), len(values)]):
+        shares[first:last] = _percentile(values[first:last])
+    return shares
+
+
+def _percentile(values: Float64) -> Float64:
+    missing = np.isnan(values)
+    present = len(values) - int(np.count_nonzero(missing))
+    if present > 1:
+        ordered = np.sort(values)  # missing values come last
+        below = np.searchsorted(ordered, values, side="left")
+        to_equal = np.searchsorted(ordered, values, side="right")
+        shares = (below + to_equal - 1) / (2.0 * (present - 1))
+    else:
+        shares = np.full(len(values), 0.5)
+    shares[missing] = np.nan
+    return shares
 
 
 SCALES: Mapping[str, Callable[[Float64, Int64], Float64]] = {

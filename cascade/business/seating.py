@@ -49,8 +49,8 @@ def seated(candidates: Candidates, quotas: Sequence[AtMost], pins: Mapping[int, 
                 tally.add(position)
 
     sequence: list[int] = []
-    passed: dict[str, list[int]] = {}
-    for top in sorted({min(tally.top, count) for tally in tallies}):
+    passed: dict[str, list[int]] = {quota.name: [] for quota in quotas}
+    for top in sorted({tally.top for tally in tallies}):
         active = [tally for tally in tallies if tally.top >= top]
         free = top - sum(slot < top for slot in slots) - len(sequence)
         taken, waiting = _fill(free, waiting, active, passed)
@@ -75,6 +75,7 @@ class _Tally:
     offsets: list[int]
     values: list[int]
     seen: dict[int, int] = field(default_factory=dict)
+    closed: set[int] = field(default_factory=set)
 
     @classmethod
     def of(cls, quota: AtMost, candidates: Candidates) -> _Tally:
@@ -90,12 +91,14 @@ class _Tally:
     def full(self, position: int) -> bool:
         """Return whether one more row such as this breaks the quota."""
         codes = self.values[self.offsets[position] : self.offsets[position + 1]]
-        return any(self.seen.get(code, 0) >= self.most for code in codes)
+        return not self.closed.isdisjoint(codes)
 
     def add(self, position: int) -> None:
         """Count a row."""
         for code in self.values[self.offsets[position] : self.offsets[position + 1]]:
             self.seen[code] = self.seen.get(code, 0) + 1
+            if self.seen[code] >= self.most:
+                self.closed.add(code)
 
 
 def _fill(
@@ -110,14 +113,15 @@ def _fill(
         if len(taken) == free:
             break
         walked += 1
-        full = next((tally for tally in active if tally.full(position)), None)
-        if full is not None:
-            held.append(position)
-            passed.setdefault(full.name, []).append(position)
-            continue
-        taken.append(position)
         for tally in active:
-            tally.add(position)
+            if tally.full(position):
+                held.append(position)
+                passed[tally.name].append(position)
+                break
+        else:
+            taken.append(position)
+            for tally in active:
+                tally.add(position)
     forced = held[: free - len(taken)]
     for position in forced:
         for tally in active:

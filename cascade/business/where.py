@@ -41,7 +41,7 @@ def number_of(candidates: Candidates, name: str) -> Float64:
 
 
 def listed(values: Ragged, codes: NDArray[np.int32]) -> Bool:
-    """Return which lists hold at least one of these codes, bool[n]."""
+    """Return which lists hold at least one of these codes, bool[n]; no list holds -1."""
     found = np.zeros(len(values.offsets) - 1, dtype=np.bool_)
     found[values.owners()[np.isin(values.values, codes)]] = True
     return found
@@ -55,7 +55,7 @@ def _keyword(tree: In | Range | Exists, candidates: Candidates) -> Bool:
     # The grammar gives a keyword field no range.
     assert isinstance(tree, In)
     codes = documents.keyword_codes(tree.field, [str(value) for value in tree.values])
-    return listed(values, codes[codes >= 0])
+    return listed(values, codes)
 
 
 def _number(tree: In | Range | Exists, column: Float64) -> Bool:

@@ -189,7 +189,8 @@ def gathered(offsets: Int64, values: Int32, rows: Int32 | Int64) -> Ragged:
     total = int(ends[-1])
     if total > _COPIED_LENGTH * len(rows):
         pairs = zip(starts.tolist(), (starts + lengths).tolist(), strict=True)
-        copied = bytearray().join([values.data[start:stop] for start, stop in pairs])
+        view = values.data
+        copied = bytearray().join([view[start:stop] for start, stop in pairs])
         return Ragged(ends, np.frombuffer(copied, dtype=np.int32))
     at = np.arange(total) + np.repeat(starts - ends[:-1], lengths)
     return Ragged(ends, values[at])

@@ -9,7 +9,8 @@ of about n / 2^64.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -25,12 +26,15 @@ PARTS = ("text", "offsets", "keys", "slots")
 _SEEDS = 16
 
 
-def hashed(strings: Iterable[str], seed: int, digest: Hash | None = None) -> UInt64:
+def hashed(strings: Sequence[str], seed: int, digest: Hash | None = None) -> UInt64:
     """Return the 64-bit hash of each string (XXH3), uint64[n]."""
-    function = digest or xxhash.xxh3_64_intdigest
-    # A lone surrogate has no UTF-8; as it is passed here, it equals no string of a table.
-    encoded = [s.encode("utf-8", "surrogatepass") for s in strings]
-    return np.array([function(s, seed) for s in encoded], dtype=np.uint64)
+    try:
+        encoded = list(map(str.encode, strings))
+    except UnicodeEncodeError:
+        # A lone surrogate has no UTF-8; as it is passed here, it equals no string of a table.
+        encoded = [s.encode("utf-8", "surrogatepass") for s in strings]
+    digests = map(digest or xxhash.xxh3_64_intdigest, encoded, repeat(seed))
+    return np.fromiter(digests, dtype=np.uint64, count=len(encoded))
 
 
 def build_table(hash_all: Callable[[int], UInt64]) -> tuple[int, UInt64, Int32]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import zlib
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -69,7 +70,7 @@ def read_products(path: Path, quarantine: Quarantine) -> Iterator[tuple[str, Map
                     quarantine.put(f"{place}, column {error.colno}: not valid JSON: {error.msg}")
                     continue
                 yield place, raw
-    except (EOFError, gzip.BadGzipFile, OSError) as error:
+    except (EOFError, gzip.BadGzipFile, zlib.error, OSError) as error:
         what = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise DocumentError(f"{path} cannot be read after line {number}: {what}") from None
 

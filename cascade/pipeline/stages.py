@@ -16,6 +16,7 @@ from cascade.protocols import Deadline, FeatureSet, Ranker
 
 _LOG = logging.getLogger(__name__)
 _LATELY = 0.2
+_DOUBT = 0.05
 
 
 class CostModel:
@@ -37,6 +38,16 @@ class CostModel:
             seen = self._ms_per_row
             cost = ms / rows
             self._ms_per_row = cost if seen is None else seen + _LATELY * (cost - seen)
+
+    def doubt(self) -> None:
+        """Believe a little less in a high cost, so that a stage skipped for it is tried again.
+
+        Without this, one slow run, such as the first of a process, would leave the stage out for
+        good, since a stage that does not run records nothing.
+        """
+        with self._lock:
+            if self._ms_per_row is not None:
+                self._ms_per_row *= 1.0 - _DOUBT
 
 
 @dataclass(frozen=True)
@@ -98,6 +109,8 @@ def run_stage(stage: Stage, head: Candidates, deadline: Deadline) -> tuple[Candi
     rows = len(head)
     predicted, left = stage.cost.predict_ms(rows), deadline.left_ms()
     if left <= 0 or predicted > min(left, stage.budget_ms):
+        if left > 0:
+            stage.cost.doubt()
         reason = f"needs {predicted:.1f} ms, {max(0.0, min(left, stage.budget_ms)):.1f} ms are left"
         return head, StageTrace(stage.name, Outcome.SKIPPED, 0, 0.0, reason)
     start = time.perf_counter()

@@ -59,7 +59,7 @@ class RequestBody(Body):
     """What every request may say of itself."""
 
     text: Annotated[str, Field(max_length=MAX_TEXT)] = Field(
-        description="what the shopper typed; never read as query syntax"
+        "", description="what the shopper typed; never read as query syntax"
     )
     filters: dict[str, Any] = Field(
         default_factory=dict, description="what every result must satisfy; docs/filters.md"

@@ -43,7 +43,9 @@ def number_of(candidates: Candidates, name: str) -> Float64:
 def listed(values: Ragged, codes: NDArray[np.int32]) -> Bool:
     """Return which lists hold at least one of these codes, bool[n]; no list holds -1."""
     found = np.zeros(len(values.offsets) - 1, dtype=np.bool_)
-    found[values.owners()[np.isin(values.values, codes)]] = True
+    # One comparison is many times faster than a search in a set of one.
+    held = values.values == codes[0] if len(codes) == 1 else np.isin(values.values, codes)
+    found[values.owners()[held]] = True
     return found
 
 

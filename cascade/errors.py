@@ -14,7 +14,8 @@ CascadeError                     exit code 1, HTTP 500
 │   └── ChecksumError            a file that is not what its manifest says
 ├── NotFoundError                3, 404   an index, model or document that is not there
 ├── EngineError                  1, 502   the search engine failed
-│   └── EngineUnavailableError   1, 503
+│   ├── EngineUnavailableError   1, 503
+│   └── DeadlineError            1, 504   the request's time was up before it could answer
 ├── RankerError                  1        a ranker failed; a stage turns this into `reverted`
 └── OptionalDependencyError      2        an extra is not installed; holds the pip line
 """
@@ -106,6 +107,12 @@ class EngineUnavailableError(EngineError):
     """Say that the search engine cannot be reached."""
 
     status = 503
+
+
+class DeadlineError(EngineError):
+    """Say that the request's time was up before the engine could answer."""
+
+    status = 504
 
 
 class RankerError(CascadeError):

@@ -90,7 +90,7 @@ def parse(raw: Mapping[str, Any] | None, schema: Schema) -> AllOf:
     Raises:
         FilterError: For an unknown field, operator or value, naming the nearest valid one.
     """
-    return _all_of(raw or {}, schema, "filters", 0)
+    return _all_of({} if raw is None else raw, schema, "filters", 0)
 
 
 def both(left: AllOf, right: AllOf) -> AllOf:
@@ -183,8 +183,13 @@ def _value(value: object, kind: Kind, path: str) -> str | float:
         return date_seconds(value, path)
     if isinstance(value, bool) and kind is Kind.NUMBER:
         return float(value)
-    if isinstance(value, int | float) and math.isfinite(value):
-        return float(value)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
+        if math.isfinite(number):
+            return number
     accepted = "an ISO 8601 date or seconds" if kind is Kind.DATE else "a finite number"
     raise FilterError(f"{path} is {_shown(value)}; accepted is {accepted}")
 

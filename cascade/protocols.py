@@ -136,7 +136,8 @@ class Engine(Protocol):
         """Return up to `size` (>= 0) candidates for each query.
 
         Raises:
-            EngineError: If the engine fails or the deadline passes before it answers.
+            EngineError: If the engine fails.
+            DeadlineError: If the deadline passes before it answers.
         """
         ...
 

@@ -119,7 +119,7 @@ class Schema:
         for read, spec, key in self._readers:
             try:
                 read(document, spec, raw.get(key) if key else _values(raw, spec))
-            except (TypeError, ValueError) as error:
+            except (TypeError, ValueError, OverflowError) as error:
                 message = f"document {document.id!r}, field {spec.name!r} {error}"
                 raise DocumentError(message) from None
         return document

@@ -123,6 +123,17 @@ def test_a_stage_that_cost_more_than_what_is_left_is_skipped(plain):
     assert "needs 40.0 ms, 20.0 ms are left" in tight.reason
 
 
+def test_a_stage_that_was_slow_once_is_tried_again(plain):
+    """One slow run, such as the first of a process, must not leave the stage out for good."""
+    cascade = staged(plain, ("flip", reversed_order, 10))
+    cascade.stages[0].cost.record(rows=10, ms=40.0)
+    listing = cascade.engine.retrieve([RIVER], 50).candidates
+    deadline = Deadline(0.02, clock=lambda: 0.0)
+    outcomes = [cascade.reorder(listing, deadline)[2][0].outcome for _ in range(50)]
+    assert outcomes[0] == Outcome.SKIPPED
+    assert outcomes[-1] == Outcome.RAN
+
+
 def test_pages_follow_one_another_without_gap_or_repeat(plain):
     cascade = staged(plain, ("price", by_price, 30))
     whole = ids(cascade, size=45)

@@ -203,4 +203,6 @@ def _starts(candidates: Candidates) -> Int64:
 
 
 def _narrowed(values: Float64) -> Float32:
-    return np.nan_to_num(np.clip(values, 0.0, 1.0), nan=0.0).astype(np.float32)
+    narrow = np.clip(values, 0.0, 1.0).astype(np.float32)
+    narrow[np.isnan(narrow)] = 0.0
+    return narrow

@@ -37,7 +37,7 @@ from cascade.engines._embedded_query import (
     facet_groups,
 )
 from cascade.engines.highlight import highlighted
-from cascade.errors import ChecksumError, EngineError, QueryError, nearest
+from cascade.errors import ChecksumError, DeadlineError, EngineError, QueryError, nearest
 from cascade.protocols import (
     NEVER,
     Asked,
@@ -165,7 +165,7 @@ class EmbeddedEngine:
         facets = []
         for i, query in enumerate(queries):
             if deadline.left_ms() <= 0:
-                raise EngineError(
+                raise DeadlineError(
                     f"the deadline passed before query {i + 1} of {len(queries)} was retrieved"
                 )
             only = None if asked.only is None else asked.only[i]

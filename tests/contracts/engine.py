@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from cascade.candidates import Query
-from cascade.errors import EngineError, QueryError
+from cascade.errors import DeadlineError, EngineError, QueryError
 from cascade.filters import AllOf, AnyOf, Exists, Filter, In, Not, Range, parse
 from cascade.protocols import Asked, Capability, Deadline, Engine, Retrieval, Sort
 from cascade.schema import Document, Field, Kind, Schema
@@ -434,7 +434,7 @@ class EngineContract:
         assert len(engine.retrieve([query("secret")], 5).candidates) == 0
 
     def test_a_deadline_that_has_passed_is_an_error(self, engine):
-        with pytest.raises(EngineError, match="deadline passed"):
+        with pytest.raises(DeadlineError, match="deadline passed"):
             engine.retrieve([query("red")], 5, Asked(), Deadline(5.0, clock=lambda: 5.5))
         ahead = Deadline(5.0, clock=lambda: 4.0)
         assert len(engine.retrieve([query("red")], 5, Asked(), ahead).candidates) == 5

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from memory_documents import MemoryDocuments, candidates
 
-from cascade.business.where import matches
+from cascade.business.where import matches, number_of
+from cascade.features.base import number_of as read_by_a_feature
 from cascade.filters import parse
 
 FIELDS = {"brand": "keyword", "tag": "keyword", "price": "number", "added": "date"}
@@ -108,3 +109,11 @@ filters = st.recursive(
 def test_it_agrees_with_a_plain_reading(raw):
     plain = [r for r in ROWS if plainly(raw, DOCUMENTS.documents[r] if r >= 0 else {})]
     assert accepted(raw) == plain
+
+
+def test_a_column_that_a_feature_has_read_is_the_same_column():
+    read, fresh = (candidates(DOCUMENTS, ("q", ROWS)) for _ in range(2))
+    read_by_a_feature(read, "price")
+    assert read.derived(("number", "price"), lambda _: None) is not None
+    np.testing.assert_array_equal(number_of(read, "price"), number_of(fresh, "price"))
+    np.testing.assert_array_equal(number_of(read, "price"), [1, 2.5, 4, np.nan, np.nan, np.nan])

@@ -368,7 +368,7 @@ def test_rows_that_are_gone_are_dropped_and_the_next_move_up(tmp_path):
     assert [item.rank for item in page.items] == [1, 2, 3, 4, 5]
 
 
-def test_a_stage_that_was_slow_once_is_tried_again(plain):
+def test_a_stage_that_was_slow_once_returns_within_its_budget(plain):
     # A cold first run of 60 ms against a budget of 50 must not leave the stage out for good.
     flip = Stage("flip", ByFunction(reversed_order), 10, budget_ms=50.0)
     flip.cost.record(rows=10, ms=60.0)

@@ -36,8 +36,16 @@ def matches(tree: Filter, candidates: Candidates) -> Bool:
 
 
 def number_of(candidates: Candidates, name: str) -> Float64:
-    """Return a number or date field of each row, float64[n], NaN where absent."""
-    return candidates.documents.numbers((name,), candidates.rows)[:, 0]
+    """Return a number or date field of each row, float64[n], NaN where absent.
+
+    It is kept with the candidates as ("number", name), the plain column of the documents, so that
+    what an earlier stage has read is not read again.
+    """
+
+    def read(asked: Candidates) -> NDArray[np.generic]:
+        return asked.documents.numbers((name,), asked.rows)[:, 0]
+
+    return candidates.derived(("number", name), read).astype(np.float64, copy=False)
 
 
 def listed(values: Ragged, codes: NDArray[np.int32]) -> Bool:

@@ -155,13 +155,17 @@ class CatalogueWriter:
             column.flush()
 
     def _copy_synonyms(self, arrays: Described) -> dict[str, str]:
-        """Keep the very rules that the documents were analysed with."""
+        """Keep the very rules that the documents were analysed with, equal ones once.
+
+        Fields of one analysis then share a file, and readers see that they are one analysis.
+        """
         kept = {}
         for field in self._schema.fields:
             if field.synonyms is not None:
-                name = f"{field.name}.synonyms"
-                shutil.copyfile(field.synonyms, self._staged / name)
-                arrays[name] = ("uint8", ((self._staged / name).stat().st_size,))
+                content = field.synonyms.read_bytes()
+                name = f"{xxhash.xxh3_128_hexdigest(content)}.synonyms"
+                (self._staged / name).write_bytes(content)
+                arrays[name] = ("uint8", (len(content),))
                 kept[field.name] = name
         return kept
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,8 @@ Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
 
 UNKNOWN = -1
+# What was derived, where it was derived, and which of its rows are left: copied when it is read.
+_Layers: TypeAlias = "tuple[tuple[dict[Hashable, NDArray[np.generic]], Int64 | None], ...]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,9 +175,7 @@ class Candidates:
     documents: Documents
     columns: Mapping[str, Float32] = field(default_factory=dict)
     doc_ids: NDArray[np.object_] | None = None
-    _derived: dict[Hashable, NDArray[np.generic]] = field(
-        default_factory=dict, repr=False, compare=False
-    )
+    _layers: _Layers = field(default_factory=lambda: (({}, None),), repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -209,10 +209,16 @@ class Candidates:
         `compute` must give each row a value that does not depend on the other rows, since the
         result is kept when rows are taken away.
         """
-        found = self._derived.get(key)
-        if found is None:
+        for store, index in reversed(self._layers):
+            kept = store.get(key)
+            if kept is not None:
+                if index is None:
+                    return kept
+                found = kept[index]
+                break
+        else:
             found = compute(self)
-            self._derived[key] = found
+        self._layers[-1][0][key] = found
         return found
 
     def with_columns(self, columns: Mapping[str, Float32]) -> Candidates:
@@ -220,13 +226,13 @@ class Candidates:
         for name, column in columns.items():
             if len(column) != len(self):
                 raise ValueError(f"column {name!r} has {len(column)} rows, not {len(self)}")
-        return self._with(columns={**self.columns, **columns}, derived=self._derived)
+        return self._with(columns={**self.columns, **columns})
 
     def with_scores(self, scores: Float32) -> Candidates:
         """Return these candidates in the same order with other scores."""
         if len(scores) != len(self):
             raise ValueError(f"{len(scores)} scores for {len(self)} rows")
-        return self._with(scores=scores, derived=self._derived)
+        return self._with(scores=scores)
 
     def listings(self, start: int, stop: int) -> Candidates:
         """Return the listings from `start` to `stop - 1`."""
@@ -240,7 +246,7 @@ class Candidates:
             documents=self.documents,
             columns={name: column[part] for name, column in self.columns.items()},
             doc_ids=None if self.doc_ids is None else self.doc_ids[part],
-            _derived={key: array[part] for key, array in self._derived.items()},
+            _layers=_selected(self._layers, np.arange(first, last)),
         )
 
     def take(self, index: Int64 | NDArray[np.bool_]) -> Candidates:
@@ -249,8 +255,7 @@ class Candidates:
         Args:
             index: int64[m] positions, ascending by listing, or bool[n].
         """
-        if index.dtype == np.bool_:
-            index = np.flatnonzero(index)
+        index = np.flatnonzero(index) if index.dtype == np.bool_ else index.astype(np.int64)
         if len(self.queries) == 1:
             offsets = np.array([0, len(index)], dtype=np.int64)
         else:
@@ -264,7 +269,7 @@ class Candidates:
             documents=self.documents,
             columns={name: column[index] for name, column in self.columns.items()},
             doc_ids=None if self.doc_ids is None else self.doc_ids[index],
-            _derived={key: array[index] for key, array in self._derived.items()},
+            _layers=_selected(self._layers, index),
         )
 
     def head(self, window: int) -> Candidates:
@@ -301,14 +306,14 @@ class Candidates:
 
     def bare(self) -> Candidates:
         """Return these candidates without what was derived."""
-        return self._with(derived={})
+        return self._with(layers=(({}, None),))
 
     def _with(
         self,
         *,
         columns: Mapping[str, Float32] | None = None,
         scores: Float32 | None = None,
-        derived: dict[Hashable, NDArray[np.generic]],
+        layers: _Layers | None = None,
     ) -> Candidates:
         return Candidates(
             queries=self.queries,
@@ -318,7 +323,7 @@ class Candidates:
             documents=self.documents,
             columns=self.columns if columns is None else columns,
             doc_ids=self.doc_ids,
-            _derived=derived,
+            _layers=self._layers if layers is None else layers,
         )
 
 
@@ -363,6 +368,12 @@ def concatenated(parts: Sequence[Candidates]) -> Candidates:
         columns={n: np.concatenate([_column(part, n) for part in parts]) for n in names},
         doc_ids=np.concatenate([_names(part) for part in parts]) if named else None,
     )
+
+
+def _selected(layers: _Layers, rows: Int64) -> _Layers:
+    """Return the layers for a selection of rows, with one of its own on top."""
+    kept = ((store, rows if index is None else index[rows]) for store, index in layers if store)
+    return (*kept, ({}, None))
 
 
 def _both(head: Candidates, tail: Candidates) -> Int64:

@@ -192,7 +192,10 @@ def test_svmlight_files_train_and_evaluate(tmp_path):
         '[[stages]]\nname = "trees"\nranker = "trees"\nwindow = 10\n[stages.trees]\nrounds = 20\n'
     )
     assert run("train", "--config", config, "--judgments", data).exit_code == 0
-    result = run("evaluate", "--config", config, "--judgments", data, "--json")
+    refused = run("evaluate", "--config", config, "--judgments", data)
+    assert refused.exit_code == 3
+    assert "--all-queries" in refused.stderr
+    result = run("evaluate", "--config", config, "--judgments", data, "--json", "--all-queries")
     systems = json.loads(result.stdout)["systems"]
     assert list(systems) == ["random", "stage:linear", "stage:trees", "final"]
     # Feature 0 is the grade and less than half a grade of noise: the order can be found.

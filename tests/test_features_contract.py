@@ -1,6 +1,5 @@
 """What holds for every kind of feature: one parametrised suite over the registry."""
 
-import dataclasses
 import re
 from pathlib import Path
 
@@ -159,7 +158,7 @@ def test_a_batch_gives_what_single_listings_give(listings):
         whole = feature.values(batch)
         parts = [batch.listings(i, i + 1) for i in range(len(listings))]
         # Without what the batch has found already.
-        parts = [dataclasses.replace(part, _derived={}) for part in parts]
+        parts = [part.bare() for part in parts]
         each = np.concatenate([feature.values(part) for part in parts])
         assert each.tobytes() == whole.tobytes(), kind
 
@@ -172,7 +171,7 @@ def test_the_order_of_the_rows_changes_nothing(listings, random):
     for start, stop in zip(batch.offsets[:-1].tolist(), batch.offsets[1:].tolist(), strict=True):
         index += random.sample(range(start, stop), stop - start)
     order = np.array(index, dtype=np.int64)
-    turned = dataclasses.replace(batch.take(order), _derived={})
+    turned = batch.take(order).bare()
     for kind in KINDS:
         feature = feature_of(kind)
         assert feature.values(turned).tobytes() == feature.values(batch)[order].tobytes(), kind
@@ -185,7 +184,7 @@ def test_the_head_of_the_matrix_is_the_matrix_of_the_head(listings, window):
     features = build_features(definitions, DOCUMENTS.schema)
     batch = features.prepared(batch_of(listings))
     inside = batch.ranks <= window
-    fresh = dataclasses.replace(batch.head(window), _derived={})
+    fresh = batch.head(window).bare()
     first = features.matrix(fresh)
     whole = features.matrix(batch)
     assert first.tobytes() == whole[inside].tobytes()

@@ -6,11 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cascade.business import build_business
 from cascade.candidates import Query
 from cascade.errors import JudgmentsError
 from cascade.features import build_features
 from cascade.judgments import Judgments
 from cascade.training.dataset import Sampling, grades_of, retrieved_dataset, svmlight_dataset
+from cascade.workflows.train import asked_at
 from tests.bookshop import Bookshop, open_bookshop
 
 DEFINITIONS = [
@@ -114,3 +116,22 @@ def test_rows_that_cannot_be_read_are_refused(tmp_path: Path, text, sizes, messa
         (tmp_path / "rows.query").write_text(sizes)
     with pytest.raises(JudgmentsError, match=message):
         svmlight_dataset(path)
+
+
+def test_queries_are_asked_with_the_time_and_filters_of_serving(shop):
+    definitions = [{"kind": "age", "name": "age_released", "field": "released"}]
+    features = build_features(definitions, shop.schema)
+    found = shop.engine.retrieve([Query("1", "river")], 100).candidates.ids()
+    stocked = [i for i in found if next(b for b in shop.books if b["id"] == i)["stock"] >= 1]
+    business = build_business(
+        {"rules": [{"name": "r", "kind": "min_stock", "field": "stock", "at_least": 1}]},
+        shop.schema,
+    )
+    ask = asked_at(1_700_000_000.0, business)
+    given = judgments(river=dict.fromkeys(found, 1.0))
+    dataset = retrieved_dataset(shop.engine, features, given, Sampling(size=100), ask)
+    assert len(dataset) == len(stocked) < len(found)
+    # b000 of the shop was released on 2010-01-15; 2023-11-14 22:13:20 is 5051.93 days later.
+    ages = dict(zip([i for i in found if i in stocked], dataset.matrix[:, 0], strict=True))
+    first = next(i for i in stocked if int(i[1:]) % 15 == 0)
+    assert ages[first] == pytest.approx(5051.926, abs=0.01)

@@ -91,10 +91,15 @@ class Features:
     def prepared(self, candidates: Candidates) -> Candidates:
         """Return the candidates with a column for each feature of listing scope.
 
-        To be called once, on the listing as it was retrieved.
+        To be called on the listing as it was retrieved. A column that is there already, because
+        another stage has the feature, stays.
         """
         read_numbers(candidates, self._numbers)
-        columns = {f.name: f.values(candidates) for f in self.features if f.scope == "listing"}
+        columns = {
+            f.name: f.values(candidates)
+            for f in self.features
+            if f.scope == "listing" and f.name not in candidates.columns
+        }
         return candidates.with_columns(columns) if columns else candidates
 
     def matrix(self, candidates: Candidates) -> Float32:

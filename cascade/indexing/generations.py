@@ -26,6 +26,11 @@ class Generation:
     manifest: Mapping[str, Any]
 
     @property
+    def created(self) -> float:
+        """When it was built, in seconds since 1970."""
+        return float(self.manifest["created"])
+
+    @property
     def catalogue(self) -> Path:
         """The folder of the catalogue."""
         return self.path / "catalogue"

@@ -18,6 +18,7 @@ from cascade.protocols import Asked, Engine, FeatureSet
 
 BATCH_QUERIES = 32
 Progress = Callable[[int, int], None]
+Ask = Callable[[str, str], Query]
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,7 @@ def retrieved_dataset(
     features: FeatureSet,
     judgments: Judgments,
     sampling: Sampling,
+    ask: Ask = Query,
     progress: Progress | None = None,
 ) -> Dataset:
     """Retrieve every judged query as serving does, and return judged and sampled rows.
@@ -111,6 +113,14 @@ def retrieved_dataset(
     Features of listing scope are computed on the whole retrieved listing before rows are
     sampled, so that a row has the same features as in serving. Judged documents that retrieval
     does not bring are counted and left out: no ranker will ever see them.
+
+    Args:
+        engine: Retrieves.
+        features: What the rows are told by.
+        judgments: The queries and grades.
+        sampling: Which rows are taken.
+        ask: Makes the query of an id and a text, with the time and filters that serving adds.
+        progress: Told how many queries are done, and of how many.
     """
     query_ids = judgments.query_ids
     rng = np.random.default_rng(sampling.seed)
@@ -119,7 +129,7 @@ def retrieved_dataset(
     asked = Asked(minimum_match=sampling.minimum_match)
     for start in range(0, len(query_ids), BATCH_QUERIES):
         batch = query_ids[start : start + BATCH_QUERIES]
-        queries = [Query(q, judgments.texts[q]) for q in batch]
+        queries = [ask(q, judgments.texts[q]) for q in batch]
         found = features.prepared(engine.retrieve(queries, sampling.size, asked).candidates)
         grades = grades_of(found, judgments)
         chosen = _chosen(found, np.isfinite(grades), sampling.negatives, rng)

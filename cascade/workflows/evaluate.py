@@ -9,7 +9,14 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from cascade.config import Config, judgments_columns, measures_of, open_cascade, registry_of
+from cascade.config import (
+    Config,
+    judgments_columns,
+    measures_of,
+    open_cascade,
+    registry_of,
+    store_of,
+)
 from cascade.errors import InputError
 from cascade.evaluation import About, Bootstrap, Report, Settings, by_length, evaluate, random_run
 from cascade.judgments import Judgments, read_judgments
@@ -51,14 +58,15 @@ def evaluate_config(
     """
     start = time.perf_counter()
     if config.settings.judgments.format == "svmlight":
-        return evaluate_rows(config, judgments)
+        return evaluate_rows(config, judgments, seen_too=seen_too)
     read = read_judgments(judgments, judgments_columns(config))
     registry = registry_of(config)
     held = read if seen_too else _held_out(config, registry, read, judgments)
     cascade = open_cascade(config)
     try:
         ranker = full_rankings if protocol is Protocol.FULL else pool_rankings
-        rankings = ranker(cascade, held, progress)
+        time_ = store_of(config).get(cascade.documents.generation).created
+        rankings = ranker(cascade, held, time_, progress)
         data: dict[str, Any] = {
             "judgments": judgments.name,
             "judged_queries": len(read.texts),

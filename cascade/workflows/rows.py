@@ -19,20 +19,24 @@ from cascade.candidates import (
     TextStatistics,
 )
 from cascade.config import Config, measures_of, registry_of
-from cascade.errors import QueryError
+from cascade.errors import InputError, QueryError
 from cascade.evaluation import About, Bootstrap, Report, Settings, evaluate, random_run
 from cascade.judgments import Judgments
 from cascade.pipeline import Stage, run_stages
 from cascade.protocols import NEVER, Run
 from cascade.schema import Schema
 from cascade.training.dataset import Dataset, svmlight_dataset
-from cascade.workflows.train import NO_SCHEMA
+from cascade.workflows.train import NO_SCHEMA, sha256_of
 
 RANDOM, FINAL = "random", "final"
 
 
-def evaluate_rows(config: Config, path: Path) -> Report:
-    """Evaluate every stage of a configuration on an SVMlight file, beside a random order."""
+def evaluate_rows(config: Config, path: Path, *, seen_too: bool = False) -> Report:
+    """Evaluate every stage of a configuration on an SVMlight file, beside a random order.
+
+    Raises:
+        InputError: If a model was trained on this very file, unless `seen_too`.
+    """
     start = time.perf_counter()
     settings = config.settings
     dataset = svmlight_dataset(path)
@@ -40,6 +44,11 @@ def evaluate_rows(config: Config, path: Path) -> Report:
     stages, needed = [], set()
     for stage in settings.stages:
         bundle = registry.load(settings.model_name(stage))
+        if not seen_too and bundle.manifest.data.get("sha256") == sha256_of(path):
+            raise InputError(
+                f"{bundle.label} was trained on {path}; give rows that training left out, or "
+                "--all-queries to measure it on these all the same"
+            )
         ranker = bundle.ranker(NO_SCHEMA)
         needed |= set(ranker.features.names)
         stages.append(Stage(stage.name, ranker, stage.window, model=bundle.label))

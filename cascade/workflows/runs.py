@@ -44,14 +44,16 @@ class Rankings:
         return {system: Run(ids, tuple(ranks)) for system, ranks in self.systems.items()}
 
 
-def full_rankings(cascade: Cascade, judgments: Judgments, progress: Progress) -> Rankings:
-    """Return what each step makes of the retrieved list of every judged query."""
+def full_rankings(
+    cascade: Cascade, judgments: Judgments, time: float, progress: Progress
+) -> Rankings:
+    """Return what each step makes of the retrieved list of every judged query, asked at `time`."""
     found = Rankings()
     count = len(judgments.texts)
     request = PageRequest(size=1)
     for number, (query_id, text) in enumerate(judgments.texts.items()):
         seen: list[Snapshot] = []
-        ranked = cascade.ranked(Query(query_id, text), request, seen=seen)
+        ranked = cascade.ranked(Query(query_id, text, time=time), request, seen=seen)
         final = ranked.candidates
         found.add(query_id, _steps(seen, final), ranked.retrieval.totals[0].value)
         if number % 20 == 19:
@@ -60,7 +62,9 @@ def full_rankings(cascade: Cascade, judgments: Judgments, progress: Progress) ->
     return found
 
 
-def pool_rankings(cascade: Cascade, judgments: Judgments, progress: Progress) -> Rankings:
+def pool_rankings(
+    cascade: Cascade, judgments: Judgments, time: float, progress: Progress
+) -> Rankings:
     """Return what each step makes of the judged documents alone of every query.
 
     The engine scores them; those that match no term come last. Judged documents that the index
@@ -70,7 +74,7 @@ def pool_rankings(cascade: Cascade, judgments: Judgments, progress: Progress) ->
     count = len(judgments.texts)
     for number, (query_id, text) in enumerate(judgments.texts.items()):
         pool = tuple(judgments.grades[query_id])
-        query = Query(query_id, text)
+        query = Query(query_id, text, time=time)
         asked = Asked(only=(pool,), match_all=True)
         listing = cascade.engine.retrieve([query], len(pool), asked).candidates
         seen = [Snapshot("retrieval", listing, None)]

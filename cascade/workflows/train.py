@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from cascade.business import Business
+from cascade.candidates import Query
 from cascade.config import (
     Config,
+    business_of,
     features_of,
     judgments_columns,
     open_engine,
     registry_of,
     schema_of,
+    store_of,
 )
 from cascade.config.settings import StageSettings
 from cascade.config.wire import stage_features
 from cascade.errors import ConfigError, InputError
 from cascade.features import Features, build_features
+from cascade.filters import both
 from cascade.judgments import read_judgments
 from cascade.rankers import OnnxRanker
 from cascade.registry import LIVE, Bundle, Manifest, text_digest
@@ -115,6 +120,24 @@ def train_config(
     )
 
 
+def asked_at(time_: float, business: Business | None) -> Callable[[str, str], Query]:
+    """Return what makes the query of a judgment as serving would retrieve it.
+
+    Args:
+        time_: The clock that features read, in seconds since 1970. Judgments have no time of
+            their own, so it is the one at which the generation was built.
+        business: What the rules of this layer ask of every document joins the query's filters.
+    """
+
+    def ask(query_id: str, text: str) -> Query:
+        query = Query(query_id, text, time=time_)
+        if business is None:
+            return query
+        return replace(query, filters=both(query.filters, business.retrieval_filter(query)))
+
+    return ask
+
+
 def column_features(names: Sequence[str]) -> Features:
     """Return features that read the columns of these names."""
     definitions = [{"kind": "column", "name": name, "column": name} for name in names]
@@ -140,7 +163,10 @@ def _from_engine(config: Config, path: Path, progress: Progress) -> Prepared:
         )
         used = [*parts["train"], *parts["validation"]]
         told = step(progress, "retrieve and compute features")
-        dataset = retrieved_dataset(engine, features, judgments.only(used), sampling, told)
+        time_ = store_of(config).live().created
+        ask = asked_at(time_, business_of(config, catalogue.schema))
+        judged = judgments.only(used)
+        dataset = retrieved_dataset(engine, features, judged, sampling, ask, told)
     finally:
         engine.close()
     is_train = np.arange(len(used)) < len(parts["train"])
@@ -153,9 +179,10 @@ def _from_engine(config: Config, path: Path, progress: Progress) -> Prepared:
         trained=sorted({text_digest(judgments.texts[q]) for q in used}),
         source={
             "judgments": path.name,
-            "sha256": _sha256(path),
+            "sha256": sha256_of(path),
             "engine": engine.kind,
             "generation": catalogue.generation,
+            "time": time_,
             "skipped": judgments.skipped,
             "conflicts": judgments.conflicts,
         },
@@ -179,7 +206,7 @@ def _from_svmlight(config: Config, path: Path, progress: Progress) -> Prepared:
         validation=dataset.select(~is_train),
         queries={"train": int(is_train.sum()), "validation": int((~is_train).sum()), "test": 0},
         trained=(),
-        source={"judgments": path.name, "sha256": _sha256(path)},
+        source={"judgments": path.name, "sha256": sha256_of(path)},
     )
 
 
@@ -261,6 +288,7 @@ def _parity(
     )
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """Return the checksum of a file."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

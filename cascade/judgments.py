@@ -24,6 +24,7 @@ class JudgmentColumns:
         grade: The column of the grade.
         query_id: The column of the query id; without one, the text is the id.
         grades: Maps labels (E, S, C, I) to numbers; empty where grades are numbers.
+        frequency: The column that says how often the query is asked, if there is one.
     """
 
     query: str = "query"
@@ -31,6 +32,7 @@ class JudgmentColumns:
     grade: str = "grade"
     query_id: str | None = None
     grades: Mapping[str, float] = field(default_factory=dict)
+    frequency: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +44,14 @@ class Judgments:
         grades: For each query id, the grade (0 or more) of each judged document.
         skipped: How many lines of the file had no grade.
         conflicts: How many lines gave a pair another grade than a line above; the last one holds.
+        frequency: How often each query id is asked, 0 or more; empty where no column says so.
     """
 
     texts: Mapping[str, str]
     grades: Mapping[str, Mapping[str, float]]
     skipped: int = 0
     conflicts: int = 0
+    frequency: Mapping[str, float] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return sum(len(grades) for grades in self.grades.values())
@@ -65,6 +69,7 @@ class Judgments:
             {q: self.grades[q] for q in kept},
             self.skipped,
             self.conflicts,
+            {q: self.frequency[q] for q in kept if q in self.frequency},
         )
 
 
@@ -76,7 +81,8 @@ def read_judgments(path: Path, columns: JudgmentColumns) -> Judgments:
 
     Raises:
         JudgmentsError: Naming the line, for a missing column, a grade that is neither a number
-            of 0 or more nor a known label, or a query id with two texts.
+            of 0 or more nor a known label, a frequency that is no number of 0 or more, or a query
+            id with two texts or two frequencies.
     """
     with _opened(path) as stream:
         try:
@@ -106,6 +112,7 @@ def _read(stream: IO[str], path: Path, columns: JudgmentColumns) -> Judgments:
     at = {name: _position(name, header, path) for name in _named(columns)}
     texts: dict[str, str] = {}
     grades: dict[str, dict[str, float]] = {}
+    frequency: dict[str, float] = {}
     skipped = conflicts = 0
     for cells in reader:
         if not cells:
@@ -123,17 +130,22 @@ def _read(stream: IO[str], path: Path, columns: JudgmentColumns) -> Judgments:
         if texts.setdefault(query_id, text) != text:
             message = f"{where}: query {query_id!r} has the text {text!r} and, above, another one"
             raise JudgmentsError(message)
+        if columns.frequency:
+            asked = _frequency(cells[at[columns.frequency]], where)
+            if frequency.setdefault(query_id, asked) != asked:
+                message = f"{where}: query {query_id!r} has the frequency {asked:g} and, above, "
+                raise JudgmentsError(message + f"{frequency[query_id]:g}")
         judged = grades.setdefault(query_id, {})
         conflicts += judged.get(doc_id, grade) != grade
         judged[doc_id] = grade
     if not texts:
         raise JudgmentsError(f"{path} has no line with a grade")
-    return Judgments(texts, grades, skipped, conflicts)
+    return Judgments(texts, grades, skipped, conflicts, frequency)
 
 
 def _named(columns: JudgmentColumns) -> list[str]:
-    named = [columns.query, columns.doc_id, columns.grade]
-    return [*named, columns.query_id] if columns.query_id else named
+    optional = (columns.query_id, columns.frequency)
+    return [columns.query, columns.doc_id, columns.grade, *(name for name in optional if name)]
 
 
 def _position(name: str, header: list[str], path: Path) -> int:
@@ -150,13 +162,26 @@ def _grade(written: str, labels: Mapping[str, float], where: str) -> float:
         if written not in labels:
             raise JudgmentsError(f"{where}: grade {written!r}; {nearest(written, labels)}")
         return labels[written]
-    try:
-        grade = float(written)
-    except ValueError:
-        grade = math.nan
-    if not (math.isfinite(grade) and grade >= 0):
+    grade = _number(written)
+    if grade is None:
         raise JudgmentsError(
             f"{where}: grade {written!r} is not a number of 0 or more; "
             "[judgments.grades] maps labels to numbers"
         )
     return grade
+
+
+def _frequency(written: str, where: str) -> float:
+    found = _number(written)
+    if found is None:
+        raise JudgmentsError(f"{where}: frequency {written!r} is not a number of 0 or more")
+    return found
+
+
+def _number(written: str) -> float | None:
+    """Return a finite number of 0 or more, or None for anything else."""
+    try:
+        number = float(written)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) and number >= 0 else None

@@ -233,6 +233,11 @@ def _load(path: Path) -> Bundle:
             f"{path / 'manifest.json'} was changed after it was written; "
             "restore it or train the model again"
         )
+    if (manifest.name, str(manifest.version)) != (path.parent.name, path.name):
+        raise ChecksumError(
+            f"{path} holds the bundle {manifest.name}/{manifest.version}: it was copied or moved; "
+            "put it back, or train the model again"
+        )
     found = hashlib.sha256(model).hexdigest()
     if found != manifest.model_sha256:
         raise ChecksumError(

@@ -248,20 +248,21 @@ class Synonyms:
     def contracted(self, tokens: list[str]) -> list[str]:
         """Return the tokens with the left side of each rule replaced, the longest match first."""
         rules = self.rules
-        if rules.keys().isdisjoint(tokens):
+        starts = [at for at, token in enumerate(tokens) if token in rules]
+        if not starts:
             return tokens
         out: list[str] = []
-        at = 0
-        while at < len(tokens):
-            for left, right in rules.get(tokens[at], ()):
+        done = 0
+        for at in starts:
+            if at < done:
+                continue
+            for left, right in rules[tokens[at]]:
                 if tokens[at : at + len(left)] == left:
-                    out.extend(right)
-                    at += len(left)
+                    out += tokens[done:at]
+                    out += right
+                    done = at + len(left)
                     break
-            else:
-                out.append(tokens[at])
-                at += 1
-        return out
+        return out + tokens[done:]
 
 
 class _Classes:

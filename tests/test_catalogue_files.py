@@ -5,6 +5,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import xxhash
 
 from cascade.catalogue import Catalogue, CatalogueWriter
 from cascade.errors import ChecksumError, FingerprintError
@@ -22,6 +23,9 @@ type = "number"
 type = "vector"
 dims = 2
 """
+SYNONYMS = "sofa, couch\n"
+# Named by content, so that fields of the same rules share one file.
+SYNONYM_FILE = f"{xxhash.xxh3_128_hexdigest(SYNONYMS)}.synonyms"
 FILES = [
     *(f"brand.{part}" for part in ("code_offsets", "codes", "term_offsets", "terms")),
     *(f"brand.values.{part}" for part in ("keys", "offsets", "slots", "text")),
@@ -29,7 +33,8 @@ FILES = [
     "look.vectors",
     "manifest.json",
     "numbers",
-    *(f"title.{part}" for part in ("frequency", "synonyms", "token_offsets", "tokens")),
+    SYNONYM_FILE,
+    *(f"title.{part}" for part in ("frequency", "token_offsets", "tokens")),
     *(f"vocabulary.{part}" for part in ("keys", "offsets", "slots", "text")),
 ]
 
@@ -38,7 +43,7 @@ FILES = [
 def made(tmp_path_factory):
     """A catalogue whose larger files have several blocks, and its schema."""
     folder = tmp_path_factory.mktemp("files")
-    (folder / "synonyms.txt").write_text("sofa, couch\n")
+    (folder / "synonyms.txt").write_text(SYNONYMS)
     schema = parse_schema(tomllib.loads(FIELDS), folder / "schema.toml")
     with CatalogueWriter(folder / "c", schema, "g") as writer:
         for i in range(20_000):
@@ -129,3 +134,22 @@ def test_the_manifest_names_analysers_and_counts(made):
     assert set(manifest["analysis"]) == {"title", "brand"}
     assert manifest["statistics"]["title"] == {"documents": 20_000, "tokens": 60_000}
     assert set(manifest["files"]) == set(FILES) - {"manifest.json"}
+
+
+def test_equal_synonym_files_are_kept_once_and_shared(tmp_path):
+    (tmp_path / "one.txt").write_text("sofa, couch\n")
+    (tmp_path / "two.txt").write_text("sofa, couch\n")
+    (tmp_path / "other.txt").write_text("sofa, settee\n")
+    fields = {
+        name: {"type": "text", "synonyms": f"{file}.txt"}
+        for name, file in [("a", "one"), ("b", "two"), ("c", "one"), ("d", "other")]
+    }
+    schema = parse_schema({"fields": fields}, tmp_path / "schema.toml")
+    with CatalogueWriter(tmp_path / "c", schema, "g") as writer:
+        writer.add(schema.document({"id": "1", "a": "couch"}))
+        writer.finish()
+    assert len(list((tmp_path / "c").glob("*.synonyms"))) == 2
+    kept = Catalogue.open(tmp_path / "c", schema).schema.by_name
+    assert kept["a"].synonyms == kept["b"].synonyms == kept["c"].synonyms
+    assert kept["d"].synonyms != kept["a"].synonyms
+    assert kept["d"].synonyms.read_text() == "sofa, settee\n"

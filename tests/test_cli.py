@@ -200,3 +200,25 @@ def test_svmlight_files_train_and_evaluate(tmp_path):
     assert list(systems) == ["random", "stage:linear", "stage:trees", "final"]
     # Feature 0 is the grade and less than half a grade of noise: the order can be found.
     assert systems["final"]["nDCG@10"]["mean"] > 0.95
+
+
+def test_brackets_in_a_title_are_shown_as_they_are(tmp_path, config):
+    folder = tmp_path / "demo"
+    shutil.copytree(config.parent, folder)
+    products = tmp_path / "products.ndjson"
+    products.write_text(json.dumps({"id": "a[/b]", "title": "[NEW] ring [/foo]", "stock": 3}))
+    options = ["--config", folder / "cascade.toml"]
+    assert run("index", "build", *options, "--input", products).exit_code == 0
+    result = run("search", *options, "ring")
+    assert result.exit_code == 0
+    assert "[NEW] ring [/foo]" in result.stdout
+    assert "a[/b]" in result.stdout
+
+
+def test_a_place_that_cannot_be_written_is_named(config):
+    judgments = config.parent / "shop" / "judgments.tsv"
+    options = ["--config", config, "--judgments", judgments]
+    result = run("train", *options, "--set", f"models.root={json.dumps(str(judgments))}")
+    assert result.exit_code == 3
+    assert str(judgments) in result.stderr
+    assert "Traceback" not in result.stderr

@@ -179,3 +179,34 @@ def test_a_gzipped_file_with_damaged_bytes_is_refused(tmp_path):
     path.write_bytes(content)
     with pytest.raises(JudgmentsError):
         read_judgments(path, JudgmentColumns())
+
+
+ASKED = JudgmentColumns(query_id="query_id", frequency="asked")
+ASKED_HEADER = "query_id,query,doc_id,grade,asked\n"
+
+
+def test_frequencies_are_read_by_query(read):
+    judgments = read(ASKED_HEADER + "q1,hat,a,1,30\nq1,hat,b,0, 30.0\nq2,cap,a,2,0\n", ASKED)
+    assert judgments.frequency == {"q1": 30.0, "q2": 0.0}
+    assert judgments.only(["q2"]).frequency == {"q2": 0.0}
+
+
+def test_without_a_column_there_are_no_frequencies(read):
+    assert read(ASKED_HEADER + "q1,hat,a,1,30\n").frequency == {}
+
+
+@pytest.mark.parametrize("asked", ["often", "-1", "nan", "inf", ""])
+def test_a_frequency_that_is_no_number_is_named_with_its_line(read, asked):
+    message = f"line 3: frequency '{asked}' is not a number of 0 or more"
+    with pytest.raises(JudgmentsError, match=message):
+        read(ASKED_HEADER + f"q1,hat,a,1,30\nq2,cap,a,1,{asked}\n", ASKED)
+
+
+def test_a_query_with_two_frequencies_is_named(read):
+    with pytest.raises(JudgmentsError, match="'q1' has the frequency 31 and, above, 30"):
+        read(ASKED_HEADER + "q1,hat,a,1,30\nq1,hat,b,1,31\n", ASKED)
+
+
+def test_a_missing_frequency_column_is_named(read):
+    with pytest.raises(JudgmentsError, match="no column 'asked'; accepted: doc_id, grade, query"):
+        read("query_id,query,doc_id,grade\nq1,hat,a,1\n", ASKED)

@@ -11,7 +11,7 @@ from cascade.candidates import Candidates, Query
 from cascade.errors import NotFoundError, QueryError
 from cascade.features import build_features
 from cascade.filters import parse
-from cascade.pipeline import Cascade, Outcome, PageRequest, Stage
+from cascade.pipeline import Cascade, CostModel, Outcome, PageRequest, Stage
 from cascade.protocols import Deadline, Scores, Sort
 from tests.bookshop import Bookshop, books, open_bookshop
 
@@ -123,6 +123,25 @@ def test_a_stage_that_cost_more_than_what_is_left_is_skipped(plain):
     assert "needs 40.0 ms, 20.0 ms are left" in tight.reason
 
 
+def test_what_a_few_rows_cost_says_nothing_of_many():
+    cost = CostModel()
+    for _ in range(20):
+        cost.record(rows=2, ms=4.0)
+    # A batch of 2 is mostly fixed cost: 1,000 rows take at least as long, not 500 times as long.
+    assert cost.predict_ms(1_000) == pytest.approx(4.0)
+    cost.record(rows=1_000, ms=6.0)
+    cost.record(rows=2, ms=4.0)
+    assert cost.predict_ms(900) == pytest.approx(6.0)
+    assert cost.predict_ms(2) == pytest.approx(4.0)
+
+
+def test_a_size_below_all_that_were_seen_takes_its_part():
+    cost = CostModel()
+    cost.record(rows=1_023, ms=8.0)
+    assert cost.predict_ms(128) == pytest.approx(8.0 * 128 / 1_024)
+    assert CostModel().predict_ms(1_000) == 0.0
+
+
 def test_a_stage_that_was_slow_once_is_tried_again(plain):
     """One slow run, such as the first of a process, must not leave the stage out for good."""
     cascade = staged(plain, ("flip", reversed_order, 10))
@@ -166,7 +185,7 @@ def test_sort_by_a_field_bypasses_the_cascade_and_says_so(plain):
 
 
 def test_collapse_keeps_the_best_row_of_each_group(plain, shop):
-    whole = ids(plain)
+    whole = ids(plain, size=120)
     genre = {book["id"]: book["seller"] for book in shop.books}
     expected = []
     for doc_id in whole:

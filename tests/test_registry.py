@@ -168,3 +168,12 @@ def test_a_ranker_scores_by_the_bundles_own_features(registry):
 def test_digests_of_texts_pass_over_case_and_spaces():
     assert text_digest(" Red  Shoes ") == text_digest("red shoes")
     assert text_digest("red shoe") != text_digest("red shoes")
+
+
+def test_a_bundle_in_another_ones_place_is_refused(registry):
+    saved(registry, "books")
+    other = saved(registry, "novels")
+    for file in ("model.onnx", "manifest.json"):
+        (registry.root / "books" / "1" / file).write_bytes((other.path / file).read_bytes())
+    with pytest.raises(ChecksumError, match="holds the bundle novels/1"):
+        registry.load("books@1")

@@ -194,8 +194,33 @@ def test_explain_of_one_document(client):
     assert wrong == [
         "text: is missing; accepted is a string",
         "id: is missing; accepted is a string",
-        "txt: unknown parameter; did you mean 'text'? accepted: cascade, id, text",
+        "txt: unknown parameter; did you mean 'text'? accepted: cascade, filters, id, "
+        "preference, surface, text",
     ]
+
+
+def test_explain_takes_filters_preference_and_surface(client):
+    asked = {"text": "cup", "id": "d001"}
+    filtered = client.get("/v1/explain", params=asked | {"filters": '{"brand": "ash"}'}).json()
+    assert (filtered["found"], filtered["final_rank"]) == ("filtered", None)
+    preferred = client.get("/v1/explain", params=asked | {"preference": '{"stocked": 0.5}'}).json()
+    assert preferred["steps"][-1]["detail"]["preference"] == {"stocked": 0.5}
+    pinned = {"text": "cup", "id": "d007", "surface": "app"}
+    assert client.get("/v1/explain", params=pinned).json()["final_rank"] == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "line"),
+    [
+        ("filters", "{", "filters: unexpected end"),
+        ("filters", "[]", "filters: is []"),
+        ("preference", '{"stocked": "much"}', "preference.stocked: is "),
+    ],
+)
+def test_explain_refuses_parameters_that_cannot_be_used(client, name, value, line):
+    response = client.get("/v1/explain", params={"text": "cup", "id": "d001", name: value})
+    (problem,) = refused(response, 422)
+    assert problem.startswith(line)
 
 
 def test_rank_orders_what_the_caller_gives(client):

@@ -35,6 +35,7 @@ class BusinessTrace:
         utilities: float32[w] of the window in incoming order, None if the policy did not run.
         arrangement: What the rules did to the blended list.
         reason: Why the policy's order was not used though a preference asked for one, else "".
+        skipped: Whether it was left out for time; with a reason and not skipped, it was reverted.
     """
 
     incoming: Candidates
@@ -44,6 +45,12 @@ class BusinessTrace:
     utilities: Float32 | None
     arrangement: Arrangement
     reason: str = ""
+    skipped: bool = False
+
+    @property
+    def reverted(self) -> bool:
+        """Whether the policy ran and failed."""
+        return bool(self.reason) and not self.skipped
 
     @property
     def rows(self) -> int:
@@ -162,16 +169,16 @@ class Business:
             raise ValueError(f"{len(candidates.queries)} listings; the business layer takes one")
         preference = self.preference(candidates.queries[0])
         blended, utilities, reason = np.arange(len(candidates)), None, ""
-        if preference and len(candidates):
-            if blend:
-                blended, utilities, reason = self._blended(candidates, preference)
-            else:
-                reason = "left out: the time of the request was up"
+        skipped = bool(preference) and len(candidates) > 0 and not blend
+        if skipped:
+            reason = "left out: the time of the request was up"
+        elif preference and len(candidates):
+            blended, utilities, reason = self._blended(candidates, preference)
         listing = bare(candidates)
         arrangement = self.rules.apply(listing if utilities is None else listing.take(blended))
         order = blended[arrangement.order]
         trace = BusinessTrace(
-            candidates, preference, order, blended, utilities, arrangement, reason
+            candidates, preference, order, blended, utilities, arrangement, reason, skipped
         )
         if np.array_equal(order, np.arange(len(order))):
             return candidates, trace

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
@@ -66,21 +66,29 @@ class CatalogueWriter:
         self._columns: list[_TextColumn | _KeywordColumn] = [*self._texts, *self._keywords]
         self._vectors = schema.of_kind(Kind.VECTOR)
 
-    def add(self, document: Document) -> dict[str, list[str]]:
+    def add(
+        self, document: Document, tokens: Mapping[str, list[str]] | None = None
+    ) -> Mapping[str, list[str]]:
         """Append a document as the next row and return its terms by text field.
+
+        Args:
+            document: The document.
+            tokens: Its terms by text field, where the caller has analysed it by the fields' own
+                analysers; None analyses it here.
 
         Raises:
             DocumentError: If a document of this id was added before; nothing is appended.
         """
         self._ids.add(document.id)
         vocabulary = self._vocabulary
-        tokens: dict[str, list[str]] = {}
+        if tokens is None:
+            tokens = {
+                column.name: column.analyser.tokens_of(document.texts[column.name])
+                for column in self._texts
+                if column.name in document.texts
+            }
         for column in self._texts:
-            values = document.texts.get(column.name)
-            if values is None:
-                column.lengths.append(0)
-            else:
-                tokens[column.name] = column.add(values, vocabulary)
+            column.add(tokens.get(column.name, ()), vocabulary)
         for keyword in self._keywords:
             keyword.add(document.keywords.get(keyword.name, ()))
         numbers = document.numbers
@@ -259,8 +267,7 @@ class _TextColumn:
         self._all_lengths: list[NDArray[np.int32]] = []
         self._frequency = np.zeros(0, dtype=np.int64)
 
-    def add(self, values: tuple[str, ...], vocabulary: dict[str, int]) -> list[str]:
-        tokens = self.analyser.tokens_of(values)
+    def add(self, tokens: Sequence[str], vocabulary: dict[str, int]) -> None:
         try:
             terms = [vocabulary[token] for token in tokens]
         except KeyError:
@@ -268,7 +275,6 @@ class _TextColumn:
         self.lengths.append(len(terms))
         self._terms.extend(terms)
         self._distinct.extend(set(terms))
-        return tokens
 
     def flush(self) -> None:
         self._stream.write(self._terms.tobytes())

@@ -25,7 +25,7 @@ from rich.progress import (
 
 from cascade import workflows
 from cascade.config import Config, load_config
-from cascade.errors import CascadeError, NotFoundError, nearest
+from cascade.errors import CascadeError, InputError, NotFoundError, nearest
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -88,14 +88,25 @@ def told(command: Callable[P, R]) -> Callable[P, R]:
             click.echo(f"Error: {error}", err=True)
             sys.exit(error.exit_code)
         except BrokenPipeError:
-            sys.exit(1)
+            # Whoever read the output has what it wanted, as `head` does.
+            sys.exit(0)
+        except KeyboardInterrupt:
+            click.echo("Interrupted", err=True)
+            sys.exit(130)
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            click.echo(f"Error: {where}{error.strerror or error}", err=True)
+            sys.exit(InputError.exit_code)
 
     return wrapped
 
 
 def console(as_json: bool = False) -> Console:
-    """Return where a command writes: stdout, or stderr when stdout is for JSON alone."""
-    return Console(stderr=as_json, highlight=False, soft_wrap=False)
+    """Return where a command writes: stdout, or stderr when stdout is for JSON alone.
+
+    Text is shown as it is: a title such as "[NEW] ring" is no markup.
+    """
+    return Console(stderr=as_json, highlight=False, soft_wrap=False, markup=False)
 
 
 def print_json(content: object) -> None:

@@ -63,7 +63,7 @@ def demo(
     else:
         _print(made, page)
     if not no_serve:
-        serve_config(load_config(made.config), host=None, port=port)
+        serve_config(load_config(made.config), host=None, port=port, quiet=as_json)
 
 
 def _print(made: DemoReport, page: Path) -> None:

@@ -51,7 +51,12 @@ def build(
     config = chosen(config_path, overrides, name)
     with progress_bar() as progress:
         report = build_index(
-            config, inputs, on_error=OnError(on_error), swap=not no_swap, progress=progress
+            config,
+            inputs,
+            on_error=OnError(on_error),
+            swap=not no_swap,
+            beside=True,
+            progress=progress,
         )
     rate = report.documents / max(report.seconds, 1e-9)
     if as_json:
@@ -74,7 +79,7 @@ def build(
         f"({rate:,.0f} a second)" + ("" if no_swap else ", live")
     )
     for reason in report.reasons:
-        out.print(f"  left out: {reason}", markup=False)
+        out.print(f"  left out: {reason}")
     if report.skipped > len(report.reasons):
         out.print(f"  and {report.skipped - len(report.reasons):,} more lines")
 
@@ -94,6 +99,8 @@ def status(
         return
     out = console()
     checked = "every checksum compared" if verify else "headers, lengths and samples checked"
+    if found.updated:
+        checked += "; the engine took updates since the build"
     out.print(
         f"{found.live}: {found.documents:,} documents, {found.bytes / 1e6:,.1f} MB, {checked}"
     )

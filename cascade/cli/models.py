@@ -86,7 +86,7 @@ def verify(config_path: Path, overrides: tuple[str, ...], name: str | None, as_j
     else:
         out = console()
         for label, text in outcomes.items():
-            out.print(f"{label}: {text}", markup=False)
+            out.print(f"{label}: {text}")
         out.print(f"{len(outcomes) - len(refused)} good, {len(refused)} refused")
     if refused:
         sys.exit(4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from cascade.evaluation.html import to_html
 from cascade.evaluation.terminal import render
 from cascade.filters import parse
 from cascade.pipeline import Explanation, PageRequest, Trace
+from cascade.schema import Kind
 from cascade.workflows import Protocol, TrainReport, evaluate_config, train_config
 
 
@@ -126,7 +128,10 @@ def evaluate(
 @click.option("--filters", default="{}", help="A filter, as JSON.")
 @click.option("--facet", "facets", multiple=True, help="A keyword field to count.")
 @click.option(
-    "--field", "fields", multiple=True, help="A document key to show; default: text fields."
+    "--field",
+    "fields",
+    multiple=True,
+    help="A document key to show; default: the text field of the highest boost.",
 )
 @click.option("--prefer", "preference", multiple=True, metavar="NAME=SHARE", help="An objective.")
 @json_option
@@ -146,22 +151,23 @@ def search(
 ) -> None:
     """Show a page of results."""
     cascade = open_cascade(chosen(config_path, overrides, name))
-    schema = cascade.documents.schema
-    query = Query(
-        id="command",
-        text=text,
-        filters=parse(_json(filters), schema),
-        preference=_preference(preference),
-        time=time.time(),
-    )
-    request = PageRequest(size=size, offset=offset, facets=facets, fields=fields or None)
-    page = cascade.search(query, request)
+    with closing(cascade.engine):
+        schema = cascade.documents.schema
+        query = Query(
+            id="command",
+            text=text,
+            filters=parse(_json(filters), schema),
+            preference=_preference(preference),
+            time=time.time(),
+        )
+        request = PageRequest(size=size, offset=offset, facets=facets, fields=fields or None)
+        page = cascade.search(query, request)
     if as_json:
         print_json(page)
         return
     out = console()
-    title = schema.of_kind(schema.fields[0].kind)[0].source or (schema.fields[0].name,)
-    shown = fields or title[:1]
+    title = max(schema.of_kind(Kind.TEXT), key=lambda field: field.boost)
+    shown = fields or (title.source or (title.name,))[:1]
     table = Table("rank", "id", *shown, "score")
     for item in page.items:
         cells = [_cell(item.fields.get(key)) for key in shown]
@@ -169,9 +175,9 @@ def search(
     out.print(table)
     for field, values in page.facets.items():
         counted = ", ".join(f"{v.value} ({v.count:,})" for v in values[:10])
-        out.print(f"{field}: {counted}", markup=False)
+        out.print(f"{field}: {counted}")
     more = "" if page.total.relation == "eq" else " or more"
-    out.print(f"{page.total.value:,}{more} match. {_trace_line(page.trace)}", markup=False)
+    out.print(f"{page.total.value:,}{more} match. {_trace_line(page.trace)}")
 
 
 @click.command()
@@ -194,14 +200,15 @@ def explain(
 ) -> None:
     """Tell how a document came to its rank: every step, feature, objective and rule."""
     cascade = open_cascade(chosen(config_path, overrides, name))
-    query = Query(
-        id="command",
-        text=text,
-        filters=parse(_json(filters), cascade.documents.schema),
-        preference=_preference(preference),
-        time=time.time(),
-    )
-    explanation = cascade.explain(query, doc_id)
+    with closing(cascade.engine):
+        query = Query(
+            id="command",
+            text=text,
+            filters=parse(_json(filters), cascade.documents.schema),
+            preference=_preference(preference),
+            time=time.time(),
+        )
+        explanation = cascade.explain(query, doc_id)
     if as_json:
         print_json(explanation)
     else:
@@ -219,13 +226,13 @@ def _print_explanation(explanation: Explanation, out: Console) -> None:
         )
     final = explanation.final_rank
     where = "is not in the list" if final is None else f"ends at rank {final}"
-    out.print(f"{explanation.doc_id}: {explanation.found}, {where}", markup=False)
+    out.print(f"{explanation.doc_id}: {explanation.found}, {where}")
     out.print(steps)
     for move in explanation.moves:
-        out.print(f"rule {move.rule}: rank {move.before} to {move.after}", markup=False)
+        out.print(f"rule {move.rule}: rank {move.before} to {move.after}")
     for step in explanation.steps:
         for key, value in step.detail.items():
-            out.print(f"{step.step} {key}: {value}", markup=False)
+            out.print(f"{step.step} {key}: {value}")
     values: dict[str, list[str]] = {}
     staged = [step for step in explanation.steps if step.features]
     for number, step in enumerate(staged):

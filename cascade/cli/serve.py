@@ -39,13 +39,16 @@ def serve(
     serve_config(load_config(config_path, overrides), host=host, port=port)
 
 
-def serve_config(configs: Mapping[str, Config], *, host: str | None, port: int | None) -> None:
+def serve_config(
+    configs: Mapping[str, Config], *, host: str | None, port: int | None, quiet: bool = False
+) -> None:
     """Serve cascades until a signal ends it.
 
     Args:
         configs: By name; the first answers requests that name none, and its `[service]` counts.
         host: The address to listen on, instead of the configured one.
         port: The port, instead of the configured one.
+        quiet: Whether stdout is for others: the address is told on stderr then.
 
     Raises:
         InputError: If the port is in use.
@@ -65,7 +68,8 @@ def serve_config(configs: Mapping[str, Config], *, host: str | None, port: int |
         names = ", ".join(cascades)
 
         def tell() -> None:
-            click.echo(f"Serving {names} on {url} (API: {url}/docs, end: Ctrl+C)")
-            click.echo(f"""curl -s {url}/v1/search -d '{{"text": "silver ring", "size": 3}}'""")
+            click.echo(f"Serving {names} on {url} (API: {url}/docs, end: Ctrl+C)", err=quiet)
+            curl = f"""curl -s {url}/v1/search -d '{{"text": "silver ring", "size": 3}}'"""
+            click.echo(curl, err=quiet)
 
         run(app, listening, tell)

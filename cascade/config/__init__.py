@@ -1,13 +1,14 @@
 """Configuration: TOML, checked whole, and the cascade that it describes."""
 
-from cascade.config.load import Config, load_config
-from cascade.config.settings import CascadeSettings
+from cascade.config.load import load_config
+from cascade.config.settings import CascadeSettings, Config
 from cascade.config.wire import (
     business_of,
     features_of,
     judgments_columns,
     measures_of,
     open_cascade,
+    open_cascades,
     open_engine,
     open_writer,
     registry_of,
@@ -24,6 +25,7 @@ __all__ = [
     "load_config",
     "measures_of",
     "open_cascade",
+    "open_cascades",
     "open_engine",
     "open_writer",
     "registry_of",

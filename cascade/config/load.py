@@ -2,39 +2,28 @@
 
 from __future__ import annotations
 
+import copy
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from cascade.config.settings import CascadeSettings
+from cascade.config.check import check, stage_problems
+from cascade.config.settings import CascadeSettings, Config
 from cascade.errors import ConfigError, nearest
 
-
-@dataclass(frozen=True)
-class Config:
-    """Hold checked settings and where they came from.
-
-    Attributes:
-        settings: The settings of one cascade.
-        path: The file; paths in the settings are relative to its folder.
-    """
-
-    settings: CascadeSettings
-    path: Path
-
-    def resolve(self, path: str) -> Path:
-        """Return a path of the settings as an absolute one."""
-        return (self.path.parent / path).resolve()
+# What stands for a required key of a stage while the rest of the file is checked.
+_STAND_INS: Mapping[str, object] = {"name": "unnamed", "ranker": "linear", "window": 1}
 
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> dict[str, Config]:
     """Read a TOML file into one configuration for each cascade that it names.
 
-    `[cascades.NAME]` tables are laid over the rest of the file, each making one more cascade.
+    `[cascades.NAME]` tables are laid over the rest of the file, each making one more cascade. What
+    the settings name is checked as well: the schema's file, feature modules (which are imported),
+    features, business rules and measures.
 
     Args:
         path: The file.
@@ -57,18 +46,58 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> dict[str, Config]:
     problems: list[str] = []
     configs: dict[str, Config] = {}
     for prefix, document in documents:
-        try:
-            settings = CascadeSettings.model_validate(document)
-        except ValidationError as error:
-            found = problems_of(error, CascadeSettings)
-            problems += [prefix + p for p in found if p not in problems]
-            continue
+        settings, found = _settings_of(document)
+        config = Config(settings, path.resolve())
+        found += stage_problems(document)
+        # Cascades of one file differ in little; what an earlier one had is checked already.
+        if not any(_same(settings, other.settings) for other in configs.values()):
+            found += check(config)
+        problems += [prefix + p for p in found if p not in problems]
         if settings.name in configs:
             problems.append(f"cascades.{settings.name}: two cascades have this name")
-        configs[settings.name] = Config(settings, path.resolve())
+        configs[settings.name] = config
     if problems:
         raise ConfigError(str(path), problems)
     return configs
+
+
+def _same(one: CascadeSettings, other: CascadeSettings) -> bool:
+    """Return whether what `check` reads is the same in both."""
+    parts = ("index", "features", "stages", "business", "evaluation")
+    return all(getattr(one, part) == getattr(other, part) for part in parts)
+
+
+def _settings_of(document: Mapping[str, Any]) -> tuple[CascadeSettings, list[str]]:
+    """Return the settings of a document without what is not sound, and the problems of that."""
+    problems: list[str] | None = None
+    sound = copy.deepcopy(dict(document))
+    while True:
+        try:
+            return CascadeSettings.model_validate(sound), problems or []
+        except ValidationError as error:
+            if problems is None:
+                problems = problems_of(error, CascadeSettings)
+            _mend(sound, [(e["loc"], e["type"]) for e in error.errors()])
+
+
+def _mend(document: dict[str, Any], errors: Sequence[tuple[tuple[int | str, ...], str]]) -> None:
+    """Take out what is wrong, so that what is left can be checked further."""
+    places: list[tuple[int | str, ...]] = []
+    for loc, kind in errors:
+        if kind == "missing" and loc[0] == "stages":
+            document["stages"][loc[1]][loc[-1]] = _STAND_INS[str(loc[-1])]
+        else:
+            places.append(loc[:-1] if kind == "missing" else loc)
+    outer = {p for p in places if not any(p[:n] in places for n in range(1, len(p)))}
+    # From the end of each list, so that the places before stay where they are.
+    for *parents, last in reversed([p for p in dict.fromkeys(places) if p in outer]):
+        at: Any = document
+        for part in parents:
+            at = at[part]
+        if parents == ["stages"]:
+            at[last] = {}
+        else:
+            del at[last]
 
 
 def problems_of(error: ValidationError, model: type[BaseModel]) -> list[str]:

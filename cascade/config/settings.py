@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -20,7 +22,6 @@ class EngineSettings(Settings):
     """`[engine]`: the search engine and the index in it."""
 
     kind: Literal["embedded"] = Field("embedded", description="which engine")
-    url: str | None = Field(None, description="where a remote engine answers")
     index: str = Field("products", description="the name of the index")
 
 
@@ -59,6 +60,9 @@ class JudgmentSettings(Settings):
     query: str = Field("query", description="column of the query text")
     doc_id: str = Field("doc_id", description="column of the document id")
     grade: str = Field("grade", description="column of the grade; an empty one is skipped")
+    frequency: str | None = Field(
+        None, description="column that says how often the query is asked; default: none does"
+    )
     grades: dict[str, Annotated[float, Field(ge=0)]] = Field(
         default_factory=dict, description="grades of labels, where the column holds labels"
     )
@@ -205,22 +209,23 @@ class CascadeSettings(Settings):
     business: dict[str, Any] | None = Field(None, description="the business layer; see business.md")
     service: ServiceSettings = Field(default_factory=ServiceSettings)
 
-    @model_validator(mode="after")
-    def _stages_fit(self) -> CascadeSettings:
-        names = [stage.name for stage in self.stages]
-        reserved = {"retrieval", "business", "bm25", "random", "final"}
-        for name in names:
-            if names.count(name) > 1 or name in reserved:
-                raise ValueError(f"stages: the name {name!r} is taken; give each stage its own")
-        for above, below in zip(self.stages, self.stages[1:], strict=False):
-            if below.window > above.window:
-                raise ValueError(
-                    f"stages: {below.name!r} has window {below.window}, more than the "
-                    f"{above.window} of {above.name!r} above it; "
-                    "windows never grow from stage to stage"
-                )
-        return self
-
     def model_name(self, stage: StageSettings) -> str:
         """Return the bundle reference of a stage."""
         return stage.model or f"{self.name}-{stage.name}"
+
+
+@dataclass(frozen=True)
+class Config:
+    """Hold checked settings and where they came from.
+
+    Attributes:
+        settings: The settings of one cascade.
+        path: The file; paths in the settings are relative to its folder.
+    """
+
+    settings: CascadeSettings
+    path: Path
+
+    def resolve(self, path: str) -> Path:
+        """Return a path of the settings as an absolute one."""
+        return (self.path.parent / path).resolve()

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import fnmatch
 import importlib
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from cascade.business import Business, build_business
 from cascade.catalogue import Catalogue
-from cascade.config.load import Config
-from cascade.config.settings import StageSettings
+from cascade.config.settings import Config, IndexSettings, StageSettings
 from cascade.engines.embedded import EmbeddedEngine, EmbeddedWriter
 from cascade.errors import ConfigError, FingerprintError, InputError, nearest
 from cascade.features import Expression, Features, build_features, standard_features
@@ -20,7 +21,8 @@ from cascade.judgments import JudgmentColumns
 from cascade.measures import parse_measure
 from cascade.pipeline import Cascade, Stage
 from cascade.protocols import Engine, Feature, IndexWriter, Measure
-from cascade.registry import Registry
+from cascade.rankers import OnnxRanker
+from cascade.registry import Bundle, Registry
 from cascade.schema import Schema, load_schema
 
 _ENGINES: Mapping[str, Callable[[Generation, Schema, Catalogue], Engine]] = {
@@ -39,17 +41,23 @@ def schema_of(config: Config) -> Schema:
     Raises:
         ConfigError: If there is no index, or its schema is not sound.
     """
-    index = config.settings.index
-    if index is None:
-        raise ConfigError(str(config.path), ["index: this command needs an [index] with a schema"])
-    return load_schema(config.resolve(index.schema_))
+    return load_schema(config.resolve(_index_of(config).schema_))
 
 
 def store_of(config: Config) -> Store:
-    """Return the store of a configuration's generations."""
+    """Return the store of a configuration's generations.
+
+    Raises:
+        ConfigError: If there is no index.
+    """
+    return Store(config.resolve(_index_of(config).store), config.settings.engine.index)
+
+
+def _index_of(config: Config) -> IndexSettings:
     index = config.settings.index
-    root = index.store if index is not None else "var/indexes"
-    return Store(config.resolve(root), config.settings.engine.index)
+    if index is None:
+        raise ConfigError(str(config.path), ["index: this command needs an [index] with a schema"])
+    return index
 
 
 def registry_of(config: Config) -> Registry:
@@ -83,23 +91,69 @@ def features_of(config: Config, schema: Schema) -> Features:
     Raises:
         ConfigError: With every definition that is not sound.
     """
+    source = str(config.path)
+    missing = _import_modules(config)
+    definitions = feature_definitions(config, schema)
+    problems = missing + _unused_removals(config, schema)
+    # Without a module, the kinds that it defines would all be told to be unknown.
+    if not missing:
+        try:
+            features = build_features(definitions, schema, source=source)
+        except ConfigError as error:
+            own = len(definitions) - len(config.settings.features.add)
+            problems += [_with_key_path(problem, own) for problem in error.problems]
+    if problems:
+        raise ConfigError(source, problems)
+    return features
+
+
+def feature_definitions(config: Config, schema: Schema) -> list[Mapping[str, Any]]:
+    """Return the definitions of standard features that are kept, then of those added."""
     settings = config.settings.features
-    for module in settings.modules:
+    standard = standard_features(schema) if settings.standard else ()
+    kept = [d for d in standard if not _named(str(d["name"]), settings.remove)]
+    return [*kept, *settings.add]
+
+
+def _unused_removals(config: Config, schema: Schema) -> list[str]:
+    settings = config.settings.features
+    names = [str(d["name"]) for d in standard_features(schema)] if settings.standard else []
+    return [
+        f"features.remove: {pattern!r} names no feature; {nearest(pattern, names)}"
+        for pattern in settings.remove
+        if not _matching(names, pattern)
+    ]
+
+
+def _import_modules(config: Config) -> list[str]:
+    problems = []
+    for module in config.settings.features.modules:
         try:
             importlib.import_module(module)
-        except ImportError as error:
-            message = f"features.modules: cannot import {module!r}: {error}"
-            raise ConfigError(str(config.path), [message]) from None
-    definitions: list[Mapping[str, Any]] = (
-        list(standard_features(schema)) if settings.standard else []
-    )
-    names = [str(d.get("name")) for d in definitions]
-    unused = [p for p in settings.remove if not fnmatch.filter(names, p)]
-    if unused:
-        problems = [f"features.remove: {p!r} names no feature; {nearest(p, names)}" for p in unused]
-        raise ConfigError(str(config.path), problems)
-    kept = [d for d in definitions if not _named(str(d["name"]), settings.remove)]
-    return build_features([*kept, *settings.add], schema, source=str(config.path))
+        except Exception as error:  # Whatever a module of another author raises.
+            what = f"{type(error).__name__}: {error}"
+            problems.append(f"features.modules: cannot import {module!r}: {what}")
+    return problems
+
+
+def _with_key_path(problem: str, standard: int) -> str:
+    """Return a problem whose `features[i]` counts as the configuration does."""
+
+    def place(found: re.Match[str]) -> str:
+        number = int(found[1]) - standard
+        return "features.standard" if number < 0 else f"features.add[{number}]"
+
+    return re.sub(r"\bfeatures\[(\d+)\]", place, problem)
+
+
+def unknown_patterns(stage: StageSettings, number: int, names: Sequence[str]) -> list[str]:
+    """Return a problem for each pattern of a stage that names none of these features."""
+    return [
+        f"stages[{number}].features: {pattern!r} of stage {stage.name!r} names no feature; "
+        + nearest(pattern, names)
+        for pattern in stage.features
+        if not _matching(names, pattern)
+    ]
 
 
 def stage_features(
@@ -112,12 +166,8 @@ def stage_features(
     Raises:
         ConfigError: If a pattern names no feature.
     """
-    problems = [
-        f"stages.{stage.name}.features: {pattern!r} names no feature; "
-        + nearest(pattern, features.names)
-        for pattern in stage.features
-        if not fnmatch.filter(features.names, pattern)
-    ]
+    number = config.settings.stages.index(stage)
+    problems = unknown_patterns(stage, number, features.names)
     if problems:
         raise ConfigError(str(config.path), problems)
     chosen = {name for name in features.names if _named(name, stage.features)}
@@ -142,7 +192,12 @@ def judgments_columns(config: Config) -> JudgmentColumns:
     """Return the columns of judgments files."""
     j = config.settings.judgments
     return JudgmentColumns(
-        query=j.query, doc_id=j.doc_id, grade=j.grade, query_id=j.query_id, grades=j.grades
+        query=j.query,
+        doc_id=j.doc_id,
+        grade=j.grade,
+        query_id=j.query_id,
+        grades=j.grades,
+        frequency=j.frequency,
     )
 
 
@@ -176,35 +231,86 @@ def open_cascade(config: Config, *, with_models: bool = True) -> Cascade:
         NotFoundError: If the index or a model was not made yet.
         RefusedError: If a file is damaged, or a model was made for other features.
     """
-    settings = config.settings
+    shared = _Shared()
+    try:
+        return _cascade(config, shared, with_models=with_models)
+    except BaseException:
+        shared.close()
+        raise
+
+
+def open_cascades(configs: Mapping[str, Config]) -> dict[str, Cascade]:
+    """Return the cascades of configurations; what they have in common is opened once.
+
+    Cascades over one generation share its engine and catalogue, and stages with one model its
+    ranker. An engine may therefore be closed through any of its cascades, and closing it again
+    does nothing.
+
+    Args:
+        configs: By name, as `load_config` returns them.
+
+    Raises:
+        ConfigError: If the settings do not fit together.
+        NotFoundError: If the index or a model was not made yet.
+        RefusedError: If a file is damaged, or a model was made for other features.
+    """
+    shared = _Shared()
+    try:
+        return {name: _cascade(config, shared) for name, config in configs.items()}
+    except BaseException:
+        shared.close()
+        raise
+
+
+@dataclass(frozen=True)
+class _Shared:
+    """Hold what is opened so far: engines by kind, generation and schema, rankers by bundle."""
+
+    engines: dict[tuple[str, Path, Schema], tuple[Engine, Catalogue]] = field(default_factory=dict)
+    rankers: dict[tuple[Path, Schema], OnnxRanker] = field(default_factory=dict)
+
+    def engine(self, config: Config, schema: Schema) -> tuple[Engine, Catalogue]:
+        generation = store_of(config).live()
+        key = (config.settings.engine.kind, generation.path, schema)
+        if key not in self.engines:
+            self.engines[key] = open_engine(config, schema, generation)
+        return self.engines[key]
+
+    def ranker(self, bundle: Bundle, schema: Schema) -> OnnxRanker:
+        key = (bundle.path, schema)
+        if key not in self.rankers:
+            self.rankers[key] = bundle.ranker(schema)
+        return self.rankers[key]
+
+    def close(self) -> None:
+        for engine, _ in self.engines.values():
+            engine.close()
+
+
+def _cascade(config: Config, shared: _Shared, *, with_models: bool = True) -> Cascade:
     schema = schema_of(config)
     business = business_of(config, schema)
-    engine, catalogue = open_engine(config, schema)
-    try:
-        stages = _stages(config, catalogue.schema) if with_models else ()
-    except BaseException:
-        engine.close()
-        raise
+    engine, catalogue = shared.engine(config, schema)
     return Cascade(
         engine=engine,
         documents=catalogue,
-        stages=stages,
+        stages=_stages(config, catalogue.schema, shared) if with_models else (),
         business=business,
-        size=settings.retrieval.size,
-        minimum_match=settings.retrieval.minimum_match,
-        name=settings.name,
+        size=config.settings.retrieval.size,
+        minimum_match=config.settings.retrieval.minimum_match,
+        name=config.settings.name,
     )
 
 
-def _stages(config: Config, schema: Schema) -> tuple[Stage, ...]:
+def _stages(config: Config, schema: Schema, shared: _Shared) -> tuple[Stage, ...]:
     registry = registry_of(config)
-    for module in config.settings.features.modules:
-        importlib.import_module(module)
+    if problems := _import_modules(config):
+        raise ConfigError(str(config.path), problems)
     stages: list[Stage] = []
     prepared: dict[str, tuple[str, Feature]] = {}
     for stage in config.settings.stages:
         bundle = registry.load(config.settings.model_name(stage))
-        ranker = bundle.ranker(schema)
+        ranker = shared.ranker(bundle, schema)
         for feature in ranker.features.features:
             if feature.scope == "listing":
                 other, twin = prepared.setdefault(feature.name, (stage.name, feature))
@@ -224,6 +330,10 @@ def _stages(config: Config, schema: Schema) -> tuple[Stage, ...]:
             )
         )
     return tuple(stages)
+
+
+def _matching(names: Sequence[str], pattern: str) -> list[str]:
+    return [name for name in names if fnmatch.fnmatchcase(name, pattern)]
 
 
 def _named(name: str, patterns: list[str]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -16,6 +17,8 @@ from cascade.schema import Document, Field, Kind, Schema
 
 FORMAT = 1
 SEAL = "engine.json"
+UPDATED = "updated.json"
+UPDATE_MEMORY_MB = 32
 _META = "meta.json"
 ID, ROW, SOURCE = "_id", "_row", "_source"
 
@@ -189,6 +192,15 @@ def open_index(folder: Path, schema: Schema) -> tantivy.Index:
     except ValueError as error:
         raise ChecksumError(f"the index in {folder} is damaged: {error}") from error
     return index
+
+
+def open_updates(folder: Path, index: tantivy.Index) -> tantivy.IndexWriter:
+    """Record that the files are no longer those of the build, and open the index for changes."""
+    with (folder / UPDATED).open("wb") as stream:
+        stream.write(orjson.dumps({"updated": True}))
+        stream.flush()
+        os.fsync(stream.fileno())
+    return index.writer(UPDATE_MEMORY_MB * 2**20, num_threads=1)
 
 
 def _layout(schema: Schema) -> dict[str, str]:

@@ -21,6 +21,7 @@ from cascade.engines._embedded_index import (
     index_schema,
     is_in_row_order,
     open_index,
+    open_updates,
     put_in_row_order,
     row_ranges,
     seal,
@@ -51,7 +52,6 @@ from cascade.protocols import (
 from cascade.schema import Document, Kind, Schema
 
 WRITER_MEMORY_MB = 64
-UPDATE_MEMORY_MB = 32
 MAX_FACET_SIZE = 1_000
 _ASKED = Asked()
 
@@ -120,6 +120,7 @@ class EmbeddedEngine:
     """
 
     def __init__(self, folder: Path, schema: Schema, documents: Documents) -> None:
+        self._folder = folder
         self._schema = schema
         self._documents = documents
         self._index = open_index(folder, schema)
@@ -131,7 +132,7 @@ class EmbeddedEngine:
         self._lock = threading.Lock()
         self._writer: tantivy.IndexWriter | None = None
         self._closed = False
-        self._check_rows(folder)
+        self._check_rows()
 
     @property
     def kind(self) -> str:
@@ -283,13 +284,12 @@ class EmbeddedEngine:
         return self._snapshot
 
     def _updating(self) -> tantivy.IndexWriter:
-        if self._closed:
-            raise EngineError("the engine is closed; open it again")
+        self._open_snapshot()
         if self._writer is None:
-            self._writer = self._index.writer(UPDATE_MEMORY_MB * 2**20, num_threads=1)
+            self._writer = open_updates(self._folder, self._index)
         return self._writer
 
-    def _check_rows(self, folder: Path) -> None:
+    def _check_rows(self) -> None:
         with _failing("open"):
             beyond = tantivy.Query.range_query(
                 self._index.schema,
@@ -302,7 +302,7 @@ class EmbeddedEngine:
             many = count_of(self._snapshot.searcher.search(beyond, 1))
         if many:
             raise ChecksumError(
-                f"the index in {folder} has {many} documents beyond the {len(self._documents)} "
+                f"the index in {self._folder} has {many} documents beyond the {len(self._documents)} "
                 "rows of its catalogue: they are of different builds; build the index again"
             )
 

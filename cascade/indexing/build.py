@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from cascade.catalogue import CatalogueWriter
-from cascade.errors import DocumentError
+from cascade.catalogue import Catalogue, CatalogueWriter
+from cascade.errors import CascadeError, ChecksumError, DocumentError
+from cascade.indexing.checksums import checksums
 from cascade.indexing.generations import Generation, Store
-from cascade.indexing.products import OnError, Quarantine, read_products
-from cascade.protocols import IndexWriter
+from cascade.indexing.products import OnError, Quarantine
+from cascade.indexing.reading import Analysed, read_analysed
+from cascade.protocols import Engine, IndexWriter
 from cascade.schema import Schema
 
 Progress = Callable[[int], None]
@@ -41,6 +43,19 @@ class BuildReport:
 
 
 @dataclass(frozen=True)
+class EngineAccess:
+    """Say how the engine of a build is written and opened.
+
+    Attributes:
+        open_writer: Opens its writer in a folder.
+        open_engine: Opens what was written, in a generation that is not published yet.
+    """
+
+    open_writer: Callable[[Path], IndexWriter]
+    open_engine: Callable[[Generation], Engine]
+
+
+@dataclass(frozen=True)
 class BuildOptions:
     """Say how to build.
 
@@ -48,55 +63,64 @@ class BuildOptions:
         on_error: What a bad line does.
         swap: Whether the new generation becomes the live one.
         keep: How many generations stay.
+        beside: Whether a process of its own reads and analyses, as `read_analysed` says.
     """
 
     on_error: OnError = OnError.REFUSE
     swap: bool = True
     keep: int = 2
+    beside: bool = False
 
 
 def build(
     store: Store,
     schema: Schema,
     inputs: Sequence[Path],
-    open_writer: Callable[[Path], IndexWriter],
+    engine: EngineAccess,
     options: BuildOptions,
     progress: Progress | None = None,
 ) -> BuildReport:
     """Build a generation from product files; it is there whole or not at all.
 
+    Every checksum of the catalogue is compared, and the engine opened, before it is published.
+
     Args:
         store: Where it goes.
         schema: The fields.
         inputs: Files of one JSON object a line.
-        open_writer: Opens the engine's writer in a folder.
+        engine: How the engine is written and opened.
         options: How.
         progress: Told the number of documents so far.
 
     Raises:
         DocumentError: For a bad line that is refused, or when no document is left.
+        ChecksumError: If what was written cannot be read again as it was written.
     """
     start = time.perf_counter()
     quarantine = Quarantine(options.on_error)
-    name, staged = store.stage()
-    try:
-        with CatalogueWriter(staged / "catalogue", schema, name) as catalogue:
-            writer = open_writer(staged / "engine")
-            try:
-                count = _fill(catalogue, writer, schema, inputs, quarantine, progress)
-            except BaseException:
-                writer.abandon()
-                raise
-            catalogue.finish()
-            writer.finish()
-        manifest = {"documents": count, "skipped": quarantine.count, "schema": schema.definition()}
-        generation = store.publish(name, staged, manifest)
-    finally:
-        shutil.rmtree(staged, ignore_errors=True)
     removed: list[str] = []
-    if options.swap:
-        store.make_live(name)
-        removed = store.prune(options.keep)
+    with store.stage() as (name, staged):
+        with (
+            closing(read_analysed(inputs, schema, quarantine, beside=options.beside)) as documents,
+            CatalogueWriter(staged / "catalogue", schema, name) as catalogue,
+        ):
+            writer = engine.open_writer(staged / "engine")
+            try:
+                count = _fill(catalogue, writer, documents, quarantine, progress)
+                catalogue.finish()
+                writer.finish()
+            except BaseException:
+                with suppress(CascadeError):  # what failed first is what matters
+                    writer.abandon()
+                raise
+        manifest = {"documents": count, "skipped": quarantine.count, "schema": schema.definition()}
+        _verify(Generation(name, staged, manifest), schema, engine)
+        manifest["engine"] = checksums(staged / "engine")
+        with store.alone():
+            generation = store.publish(name, staged, manifest)
+            if options.swap:
+                store.make_live(name)
+                removed = store.prune(options.keep)
     return BuildReport(
         generation=generation,
         documents=count,
@@ -107,30 +131,37 @@ def build(
     )
 
 
+def _verify(generation: Generation, schema: Schema, engine: EngineAccess) -> None:
+    """Open what was written as a serving process would, with every checksum."""
+    Catalogue.open(generation.catalogue, schema, verify=True)
+    opened = engine.open_engine(generation)
+    try:
+        if not opened.healthy():
+            raise ChecksumError(f"the index in {generation.engine} does not answer; build it again")
+    finally:
+        opened.close()
+
+
 def _fill(
     catalogue: CatalogueWriter,
     writer: IndexWriter,
-    schema: Schema,
-    inputs: Sequence[Path],
+    documents: Iterable[Analysed],
     quarantine: Quarantine,
     progress: Progress | None,
 ) -> int:
     count = 0
-    for path in inputs:
-        for place, raw in read_products(path, quarantine):
-            try:
-                document = schema.document(raw)
-                tokens = catalogue.add(document)
-            except DocumentError as error:
-                quarantine.put(f"{place}: {error}")
-                continue
-            writer.add(count, document, tokens)
-            count += 1
-            if progress is not None and count % REPORT_EVERY == 0:
-                progress(count)
+    for found in documents:
+        try:
+            catalogue.add(found.document, found.tokens)
+        except DocumentError as error:
+            quarantine.put(f"{found.place}: {error}")
+            continue
+        writer.add(count, found.document, found.tokens)
+        count += 1
+        if progress is not None and count % REPORT_EVERY == 0:
+            progress(count)
     if count == 0:
         raise DocumentError(
-            f"{', '.join(map(str, inputs))}: no document can be used"
-            + "".join(f"\n  {reason}" for reason in quarantine.reasons)
+            "no document can be used" + "".join(f"\n  {reason}" for reason in quarantine.reasons)
         )
     return count

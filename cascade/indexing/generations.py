@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from typing import Any
 from cascade.errors import ChecksumError, NotFoundError
 
 MANIFEST = "generation.json"
+_BUILDING = ".building-"
 
 
 @dataclass(frozen=True)
@@ -106,15 +109,27 @@ class Store:
             raise ChecksumError(f"{path / MANIFEST} is damaged: {error}") from None
         return Generation(name, path, manifest)
 
-    def stage(self) -> tuple[str, Path]:
-        """Return the name of the next generation and a new temporary folder for it."""
+    @contextmanager
+    def stage(self) -> Iterator[tuple[str, Path]]:
+        """Give the name of the next generation and a folder for it, gone at the end.
+
+        What builds of this index left behind when they were killed is removed first: a build
+        that runs holds a lock on its folder, which ends with its process.
+        """
         self.root.mkdir(parents=True, exist_ok=True)
-        taken = [p.name.removeprefix(".building-") for p in self.root.iterdir()]
-        numbers = [int(m.group(1)) for m in map(self._pattern.match, taken) if m]
-        name = f"{self.index}-{max(numbers, default=0) + 1:06d}"
-        path = self.root / f".building-{name}"
-        path.mkdir()
-        return name, path
+        with self.alone():
+            self._sweep()
+            taken = [p.name.removeprefix(_BUILDING) for p in self.root.iterdir()]
+            numbers = [int(m.group(1)) for m in map(self._pattern.match, taken) if m]
+            name = f"{self.index}-{max(numbers, default=0) + 1:06d}"
+            path = self.root / f"{_BUILDING}{name}"
+            path.mkdir()
+            held = _locked(path, wait=True)
+        try:
+            yield name, path
+        finally:
+            shutil.rmtree(path, ignore_errors=True)
+            os.close(held)
 
     def publish(self, name: str, staged: Path, manifest: Mapping[str, Any]) -> Generation:
         """Put a finished folder in its place, whole."""
@@ -126,9 +141,12 @@ class Store:
     def make_live(self, name: str) -> None:
         """Let a generation be the one that new readers open."""
         path = self.root / f"{self.index}.live.json"
-        staged = path.with_name(f".{path.name}.{os.getpid()}")
-        _write(staged, {"generation": name})
-        staged.replace(path)
+        staged = path.with_name(f".{path.name}.{name}")
+        try:
+            _write(staged, {"generation": name})
+            staged.replace(path)
+        finally:
+            staged.unlink(missing_ok=True)
 
     def prune(self, keep: int) -> list[str]:
         """Remove all but the newest `keep` generations and the live one; return their names."""
@@ -137,6 +155,38 @@ class Store:
         for name in old:
             shutil.rmtree(self.root / name, ignore_errors=True)
         return old
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold off other builds while the set of generations, or the live one, changes."""
+        descriptor = _locked(self.root, wait=True)
+        try:
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _sweep(self) -> None:
+        for path in self.root.glob(f"{_BUILDING}*"):
+            if self._pattern.match(path.name.removeprefix(_BUILDING)):
+                with suppress(OSError):
+                    descriptor = _locked(path, wait=False)
+                    shutil.rmtree(path, ignore_errors=True)
+                    os.close(descriptor)
+
+
+def _locked(folder: Path, *, wait: bool) -> int:
+    """Return the descriptor of a folder under a lock that ends when it is closed.
+
+    Raises:
+        OSError: If another holds it and this does not wait.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 def _write(path: Path, content: Mapping[str, Any]) -> None:

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from cascade.business import Business, BusinessTrace
 from cascade.business.where import matches
 from cascade.candidates import Candidates, Documents, Float32, Query, joined
-from cascade.errors import NotFoundError, QueryError, nearest
-from cascade.filters import EVERYTHING, both
-from cascade.pipeline.explain import Origin, explanation
+from cascade.errors import QueryError
+from cascade.filters import both
+from cascade.pipeline.checks import check
+from cascade.pipeline.explain import Origin, explanations, listed
+from cascade.pipeline.finding import NOTHING_ADMITTED, Admission, Finder
+from cascade.pipeline.listing import first_of_groups, given_candidates, without
 from cascade.pipeline.stages import Stage, run_stages
 from cascade.pipeline.trace import (
     MAX_DEPTH,
-    MAX_SIZE,
     Explanation,
     Item,
     Outcome,
@@ -30,10 +31,8 @@ from cascade.pipeline.trace import (
     StageTrace,
     Trace,
 )
-from cascade.protocols import NEVER, Asked, Deadline, Engine, Retrieval, Total
-from cascade.schema import Kind
+from cascade.protocols import NEVER, Deadline, Engine, Total
 
-MAX_TEXT = 10_000
 FIRST_PAGE = PageRequest()
 BUSINESS = "business"
 RETRIEVAL = "retrieval"
@@ -84,16 +83,16 @@ class Cascade:
             EngineError: If the engine fails.
         """
         start = self.clock()
-        self.check(query, request)
-        ranked = self.ranked(query, request, deadline)
+        check(query, request, self.documents.schema, self.business)
+        seen: list[Snapshot] | None = [] if request.explain else None
+        ranked = self.ranked(query, request, deadline, seen)
         before_fetch = self.clock()
         items, next_offset, dropped = self._fetched(self._filtered(query), request, ranked)
-        end = self.clock()
-        ms = {
-            **ranked.trace.ms,
-            "fetch": (end - before_fetch) * 1e3,
-            "total": (end - start) * 1e3,
-        }
+        ms = {**ranked.trace.ms, "fetch": (self.clock() - before_fetch) * 1e3}
+        told: tuple[Explanation, ...] = ()
+        if seen is not None:
+            told = self._explained(query, [item.id for item in items], ranked, seen, deadline)
+        ms["total"] = (self.clock() - start) * 1e3
         retrieval = ranked.retrieval
         return Page(
             query_id=query.id,
@@ -104,6 +103,7 @@ class Cascade:
             trace=replace(ranked.trace, dropped=dropped, ms=ms),
             generation=self.documents.generation,
             models=self.models,
+            explanations=told,
         )
 
     def rank(
@@ -128,7 +128,7 @@ class Cascade:
             QueryError: If the query, the ids or the scores are not acceptable.
         """
         start = self.clock()
-        self.check(query, FIRST_PAGE)
+        check(query, FIRST_PAGE, self.documents.schema, self.business)
         given = np.asarray(scores, dtype=np.float32)
         if len(set(ids)) != len(ids) or given.shape != (len(ids),):
             raise QueryError(
@@ -143,7 +143,7 @@ class Cascade:
         ranked, business, traces = self.reorder(candidates, deadline, None)
         trace = Trace(
             retrieved=len(candidates),
-            unknown=int(np.count_nonzero(candidates.rows < 0)),
+            unknown=_unknown(candidates),
             filtered=int(np.count_nonzero(~kept)),
             stages=traces,
             moves=business.moves if business else (),
@@ -160,6 +160,10 @@ class Cascade:
     ) -> Ranked:
         """Return the whole list in its final order, without fetching a page.
 
+        Stages and business layer act on the first `size` candidates and on admitted pins. What a
+        far page needs beyond them follows in retrieval's order, so that no rank depends on the
+        page that is asked for.
+
         Args:
             query: The request.
             request: What of it decides the list: collapse, sort, facets, and a depth beyond `size`.
@@ -168,30 +172,36 @@ class Cascade:
         """
         start = self.clock()
         filtered = self._filtered(query)
-        depth = max(self.size, request.offset + request.size)
-        retrieval, relaxed = self._retrieved(filtered, request, depth, deadline)
-        found = retrieval.candidates
-        listing = self._collapsed(found, request.collapse)
+        finder = Finder(self.engine, self.business, self.minimum_match, deadline)
+        found = finder.found(filtered, request, self.size)
+        listing, beyond = self._lists(found.retrieval.candidates, request)
         retrieved_at = self.clock()
-        admitted: tuple[str, ...] = ()
-        if seen is not None:
-            seen.append(Snapshot(RETRIEVAL, listing, None))
+        steps = [Snapshot(RETRIEVAL, _followed(listing, beyond), None)] if seen is not None else []
+        rest, pins = beyond, NOTHING_ADMITTED
         if request.sort is not None:
             ranked, business, traces = listing, None, self._bypassed(request.sort.field)
         else:
-            wanted = self._admitted(filtered, listing)
-            admitted = tuple(wanted.ids()) if wanted is not None else ()
-            ranked, business, traces = self.reorder(listing, deadline, seen, wanted)
-        if admitted:
+            pins = finder.admitted(filtered, listing, request.collapse, relaxed=found.relaxed)
+            if beyond is not None and pins.candidates is not None:
+                rest = without(beyond, pins.candidates, request.collapse)
+            told = None if seen is None else steps
+            ranked, business, traces = self.reorder(listing, deadline, told, pins)
+        if seen is not None:
+            after = [(step, rest if step.step == BUSINESS else beyond) for step in steps[1:]]
+            follow = [replace(s, candidates=_followed(s.candidates, part)) for s, part in after]
+            seen += [*steps[:1], *follow]
+        retrieval = found.retrieval
+        if pins.unmatched:
             total = retrieval.totals[0]
-            totals = (Total(total.value + len(admitted), total.relation),)
+            totals = (Total(total.value + pins.unmatched, total.relation),)
             retrieval = replace(retrieval, totals=totals)
+        before_collapse = len(retrieval.candidates)
         trace = Trace(
-            retrieved=len(listing),
-            unknown=int(np.count_nonzero(listing.rows < 0)),
-            collapsed=len(found) - len(listing),
-            relaxed=relaxed,
-            admitted=admitted,
+            retrieved=len(listing) + (len(beyond) if beyond is not None else 0),
+            unknown=_unknown(listing) + (_unknown(beyond) if beyond is not None else 0),
+            relaxed=found.relaxed,
+            admitted=pins.ids,
+            unadmitted=pins.reason,
             stages=traces,
             moves=business.moves if business else (),
             ms={
@@ -199,122 +209,73 @@ class Cascade:
                 "rank": (self.clock() - retrieved_at) * 1e3,
             },
         )
-        return Ranked(ranked, retrieval, trace, business)
+        trace = replace(trace, collapsed=before_collapse - trace.retrieved)
+        final = _followed(ranked, rest)
+        return Ranked(final, listing, retrieval, trace, found.complete, business)
 
-    def explain(self, query: Query, doc_id: str) -> Explanation:
+    def explain(
+        self,
+        query: Query,
+        doc_id: str,
+        request: PageRequest = FIRST_PAGE,
+        deadline: Deadline = NEVER,
+    ) -> Explanation:
         """Tell how a document came to its rank for a query, step by step.
 
         Raises:
+            QueryError: If the query or the request is not acceptable.
             NotFoundError: If the engine does not have the document.
+            EngineError: If the engine fails.
         """
-        self.check(query, FIRST_PAGE)
+        check(query, request, self.documents.schema, self.business)
         seen: list[Snapshot] = []
-        ranked = self.ranked(query, seen=seen)
-        listing = seen[0].candidates
-        found = "retrieved"
-        if doc_id in ranked.trace.admitted:
-            found = "admitted"
-        elif doc_id not in listing.ids():
-            found, probe = self._probed(query, doc_id)
-            listing = joined(listing, probe)
-        detail: Mapping[str, Any] = {}
-        if self.business is not None and ranked.business is not None:
-            told = self.business.explain(ranked.business, doc_id)
-            detail = asdict(told) if told is not None else {}
-        return explanation(doc_id, Origin(found, listing, detail), seen, ranked, self.stages)
+        ranked = self.ranked(query, request, deadline, seen)
+        return self._explained(query, [doc_id], ranked, seen, deadline)[0]
 
-    def check(self, query: Query, request: PageRequest) -> None:
-        """Refuse a query or a page request that cannot be served.
+    def _explained(
+        self,
+        query: Query,
+        doc_ids: Sequence[str],
+        ranked: Ranked,
+        seen: Sequence[Snapshot],
+        deadline: Deadline,
+    ) -> tuple[Explanation, ...]:
+        finder = Finder(self.engine, self.business, self.minimum_match, deadline)
+        origins = []
+        for doc_id in doc_ids:
+            origin = listed(doc_id, ranked)
+            if origin is None:
+                found, probe = finder.probed(query, self._filtered(query), doc_id)
+                origin = Origin(doc_id, found, probe)
+            if self.business is not None and ranked.business is not None:
+                told = self.business.explain(ranked.business, doc_id)
+                origin = replace(origin, business=asdict(told) if told is not None else {})
+            origins.append(origin)
+        return explanations(origins, seen, ranked, self.stages)
 
-        Raises:
-            QueryError: Saying what was given and what is accepted.
-        """
-        if len(query.text) > MAX_TEXT:
-            raise QueryError(
-                f"text has {len(query.text):,} characters; accepted are up to {MAX_TEXT:,}"
-            )
-        if not query.text.strip() and not query.filters.parts:
-            raise QueryError(
-                "text is empty and there are no filters; accepted are a text, or filters alone "
-                "to browse what passes them"
-            )
-        if not 1 <= request.size <= MAX_SIZE:
-            raise QueryError(f"size is {request.size}; accepted are 1 to {MAX_SIZE}")
-        if request.offset < 0 or request.offset + request.size > MAX_DEPTH:
-            raise QueryError(
-                f"offset {request.offset} with size {request.size} is not acceptable; "
-                f"accepted are pages that end at rank {MAX_DEPTH:,} or before"
-            )
-        schema = self.documents.schema
-        keywords = [f.name for f in schema.of_kind(Kind.KEYWORD)]
-        numbers = [f.name for f in schema.of_kind(Kind.NUMBER, Kind.DATE)]
-        texts = [f.name for f in schema.of_kind(Kind.TEXT)]
-        sort = (request.sort.field,) if request.sort else ()
-        collapse = (request.collapse,) if request.collapse is not None else ()
-        for what, names, valid in (
-            ("facets", request.facets, keywords),
-            ("collapse", collapse, keywords),
-            ("sort", sort, numbers),
-            ("highlight", request.highlight, texts),
-        ):
-            for name in names:
-                if name not in valid:
-                    raise QueryError(f"{what}: {name!r} cannot be used; {nearest(name, valid)}")
-        if self.business is not None:
-            self.business.preference(query)
-        elif query.preference:
-            raise QueryError("a preference was given, and this cascade has no business layer")
+    def _lists(
+        self, found: Candidates, request: PageRequest
+    ) -> tuple[Candidates, Candidates | None]:
+        """Return the rows that stages and rules act on, and those that far pages add."""
+        size = len(found) if request.sort is not None else self.size
+        if request.collapse is None:
+            return found.split(size)
+        kept = first_of_groups(found, request.collapse)
+        inside = np.arange(len(found)) < size
+        beyond = found.take(kept & ~inside)
+        return found.take(kept & inside), beyond if len(beyond) else None
 
     def _filtered(self, query: Query) -> Query:
         if self.business is None:
             return query
         return replace(query, filters=both(query.filters, self.business.retrieval_filter(query)))
 
-    def _retrieved(
-        self, query: Query, request: PageRequest, depth: int, deadline: Deadline
-    ) -> tuple[Retrieval, bool]:
-        # Without a text every document that passes the filters matches: a category's page.
-        browsing = not query.text.strip()
-        asked = Asked(
-            facets=request.facets,
-            sort=request.sort,
-            minimum_match=self.minimum_match,
-            match_all=browsing,
-        )
-        retrieval = self.engine.retrieve([query], depth, asked, deadline)
-        if self.minimum_match == 0 or retrieval.totals[0].value or browsing:
-            return retrieval, False
-        relaxed = self.engine.retrieve([query], depth, replace(asked, minimum_match=0.0), deadline)
-        return relaxed, relaxed.totals[0].value > 0
-
-    def _collapsed(self, candidates: Candidates, field: str | None) -> Candidates:
-        if field is None or not len(candidates):
-            return candidates
-        groups = self.documents.keywords(field, candidates.rows)
-        filled = np.flatnonzero(groups.lengths > 0)
-        codes = groups.values[groups.offsets[filled]]
-        _, first = np.unique(codes, return_index=True)
-        kept = groups.lengths == 0
-        kept[filled[first]] = True
-        return candidates.take(kept)
-
-    def _admitted(self, query: Query, listing: Candidates) -> Candidates | None:
-        """Return the pinned documents that retrieval did not bring, if they may be shown."""
-        if self.business is None:
-            return None
-        missing = self.business.absent(listing)
-        if not missing:
-            return None
-        asked = Asked(only=(missing,), match_all=True)
-        found = self.engine.retrieve([query], len(missing), asked).candidates
-        return found if len(found) else None
-
     def reorder(
         self,
         listing: Candidates,
         deadline: Deadline = NEVER,
         seen: list[Snapshot] | None = None,
-        admitted: Candidates | None = None,
+        pins: Admission = NOTHING_ADMITTED,
     ) -> tuple[Candidates, BusinessTrace | None, tuple[StageTrace, ...]]:
         """Return one retrieved listing through all stages and the business layer.
 
@@ -322,44 +283,27 @@ class Cascade:
             listing: The candidates in retrieval's order.
             deadline: When the request must be over.
             seen: Receives the list as it stood after each step.
-            admitted: Pinned documents that retrieval did not bring; they join before the rules.
+            pins: Pinned documents that the listing lacks; they join before the rules.
         """
 
         def note(step: str, candidates: Candidates, trace: StageTrace | None) -> None:
             if seen is not None:
                 seen.append(Snapshot(step, candidates, trace))
 
-        # Depth beyond `size` is for far pages alone: the rows that rankers see never depend on it.
-        listing, beyond = listing.split(self.size)
-        ranked, traces = run_stages(self.stages, listing, deadline, note)
-        for part in (beyond, admitted):
-            ranked = ranked if part is None else joined(ranked, part)
+        listing, below = listing.split(self.size)
+        ranked, traces = run_stages(self.stages, listing, deadline, note, self.clock)
+        ranked = pins.joined_to(_followed(ranked, below))
         if self.business is None:
             return ranked, None, traces
-        start = time.perf_counter()
+        start = self.clock()
         ranked, told = self.business.rerank(ranked, blend=deadline.left_ms() > 0)
-        ms = (time.perf_counter() - start) * 1e3
+        ms = (self.clock() - start) * 1e3
         outcome = Outcome.RAN
-        if told.reason:
-            late = told.reason.startswith("left out")
-            outcome = Outcome.SKIPPED if late else Outcome.REVERTED
+        if told.skipped or told.reverted:
+            outcome = Outcome.SKIPPED if told.skipped else Outcome.REVERTED
         trace = StageTrace(BUSINESS, outcome, told.rows, ms, told.reason)
         note(BUSINESS, ranked, trace)
         return ranked, told, (*traces, trace)
-
-    def _probed(self, query: Query, doc_id: str) -> tuple[str, Candidates]:
-        """Return why retrieval did not bring a document, and the document as a listing."""
-        only = ((doc_id,),)
-        filtered = self._filtered(query)
-        for found, probing, asked in (
-            ("cut", filtered, Asked(only=only, minimum_match=self.minimum_match)),
-            ("unmatched", filtered, Asked(only=only, match_all=True)),
-            ("filtered", replace(query, filters=EVERYTHING), Asked(only=only, match_all=True)),
-        ):
-            candidates = self.engine.retrieve([probing], 1, asked).candidates
-            if len(candidates):
-                return found, candidates
-        raise NotFoundError(f"there is no document {doc_id!r} in {self.documents.generation}")
 
     def _bypassed(self, field: str) -> tuple[StageTrace, ...]:
         names = [stage.name for stage in self.stages]
@@ -385,25 +329,13 @@ class Cascade:
                 rank = request.offset + len(items) + 1
                 items.append(Item(doc_id, rank, float(score), document.fields, document.highlights))
             at += len(rows)
-        deeper = at < total or ranked.retrieval.totals[0].value > total
+        deeper = at < total or not ranked.complete
         return tuple(items), (at if deeper and at < MAX_DEPTH and items else None), dropped
 
 
-def given_candidates(
-    query: Query, ids: Sequence[str], scores: Float32, documents: Documents
-) -> Candidates:
-    """Return a listing of documents that a caller names, ordered by their scores."""
-    order = np.argsort(-scores, kind="stable")
-    rows = documents.rows(ids)[order]
-    names = np.array(list(ids), dtype=object)[order] if len(ids) else np.empty(0, dtype=object)
-    ranks = np.arange(1, len(ids) + 1, dtype=np.float32)
-    ordered = scores[order]
-    return Candidates(
-        queries=(query,),
-        offsets=np.array([0, len(ids)], dtype=np.int64),
-        rows=rows,
-        scores=ordered,
-        documents=documents,
-        columns={"engine_score": ordered, "engine_rank": ranks},
-        doc_ids=names if (rows < 0).any() else None,
-    )
+def _followed(head: Candidates, tail: Candidates | None) -> Candidates:
+    return head if tail is None else joined(head, tail)
+
+
+def _unknown(listing: Candidates) -> int:
+    return int(np.count_nonzero(listing.rows < 0))

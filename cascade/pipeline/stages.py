@@ -20,34 +20,48 @@ _DOUBT = 0.05
 
 
 class CostModel:
-    """Predict what a stage costs from what it cost lately (an exponential mean per row)."""
+    """Predict what a stage costs from what batches of about its size cost lately.
+
+    Sizes are classed by powers of two, each with an exponential mean of its milliseconds: a batch
+    has a fixed cost, so what two rows took says nothing of a thousand.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._ms_per_row: float | None = None
+        self._ms: dict[int, float] = {}
 
     def predict_ms(self, rows: int) -> float:
-        """Return the milliseconds that `rows` will take, 0 while nothing was recorded."""
-        return (self._ms_per_row or 0.0) * rows
+        """Return the milliseconds that `rows` will take, 0 while nothing is known.
+
+        A size that was never seen takes at least what the next smaller one took, or its part of
+        what the next larger one took.
+        """
+        known, size = self._ms, rows.bit_length()
+        if size in known or not known:
+            return known.get(size, 0.0)
+        smaller = [seen for seen in known if seen < size]
+        if smaller:
+            return known[max(smaller)]
+        larger = min(known)
+        return known[larger] * rows / 2.0**larger
 
     def record(self, rows: int, ms: float) -> None:
         """Remember what a run of the stage took."""
         if rows == 0:
             return
+        size = rows.bit_length()
         with self._lock:
-            seen = self._ms_per_row
-            cost = ms / rows
-            self._ms_per_row = cost if seen is None else seen + _LATELY * (cost - seen)
+            seen = self._ms.get(size, ms)
+            self._ms = {**self._ms, size: seen + _LATELY * (ms - seen)}
 
     def doubt(self) -> None:
-        """Believe a little less in a high cost, so that a stage skipped for it is tried again.
+        """Believe a little less in high costs, so that a stage skipped for one is tried again.
 
         Without this, one slow run, such as the first of a process, would leave the stage out for
         good, since a stage that does not run records nothing.
         """
         with self._lock:
-            if self._ms_per_row is not None:
-                self._ms_per_row *= 1.0 - _DOUBT
+            self._ms = {size: ms * (1.0 - _DOUBT) for size, ms in self._ms.items()}
 
 
 @dataclass(frozen=True)
@@ -72,11 +86,16 @@ class Stage:
     cost: CostModel = field(default_factory=CostModel, compare=False, repr=False)
 
 
+Clock = Callable[[], float]
 Step = Callable[[str, Candidates, StageTrace | None], None]
 
 
 def run_stages(
-    stages: tuple[Stage, ...], candidates: Candidates, deadline: Deadline, seen: Step | None = None
+    stages: tuple[Stage, ...],
+    candidates: Candidates,
+    deadline: Deadline,
+    seen: Step | None = None,
+    clock: Clock = time.perf_counter,
 ) -> tuple[Candidates, tuple[StageTrace, ...]]:
     """Reorder listings through stages.
 
@@ -88,6 +107,7 @@ def run_stages(
         candidates: The listings as they were retrieved.
         deadline: When the request must be over.
         seen: Told the name, the whole list and the trace after each stage.
+        clock: Measures what each stage takes, in seconds.
     """
     head, tail = candidates, None
     for stage in stages:
@@ -97,14 +117,16 @@ def run_stages(
         head, below = head.split(stage.window)
         if below is not None:
             tail = below if tail is None else joined(below, tail)
-        head, trace = run_stage(stage, head, deadline)
+        head, trace = run_stage(stage, head, deadline, clock)
         traces.append(trace)
         if seen is not None:
             seen(stage.name, head if tail is None else joined(head, tail), trace)
     return (head.bare() if tail is None else joined(head, tail)), tuple(traces)
 
 
-def run_stage(stage: Stage, head: Candidates, deadline: Deadline) -> tuple[Candidates, StageTrace]:
+def run_stage(
+    stage: Stage, head: Candidates, deadline: Deadline, clock: Clock = time.perf_counter
+) -> tuple[Candidates, StageTrace]:
     """Reorder every row of `head` by the stage, or return it as it is and say why."""
     rows = len(head)
     predicted, left = stage.cost.predict_ms(rows), deadline.left_ms()
@@ -113,7 +135,7 @@ def run_stage(stage: Stage, head: Candidates, deadline: Deadline) -> tuple[Candi
             stage.cost.doubt()
         reason = f"needs {predicted:.1f} ms, {max(0.0, min(left, stage.budget_ms)):.1f} ms are left"
         return head, StageTrace(stage.name, Outcome.SKIPPED, 0, 0.0, reason)
-    start = time.perf_counter()
+    start = clock()
     try:
         scores = stage.ranker.score(head)
         order = _checked(scores.order, rows)
@@ -122,10 +144,10 @@ def run_stage(stage: Stage, head: Candidates, deadline: Deadline) -> tuple[Candi
     except Exception as error:
         # A shopper never gets an error because a ranker had one, whatever it raised.
         _LOG.warning("stage %s is reverted", stage.name, exc_info=True)
-        ms = (time.perf_counter() - start) * 1000.0
+        ms = (clock() - start) * 1000.0
         reason = f"{type(error).__name__}: {error}"[:300]
         return head, StageTrace(stage.name, Outcome.REVERTED, rows, ms, reason)
-    ms = (time.perf_counter() - start) * 1000.0
+    ms = (clock() - start) * 1000.0
     stage.cost.record(rows, ms)
     return reranked, StageTrace(stage.name, Outcome.RAN, rows, ms)
 

@@ -54,7 +54,9 @@ class Trace:
         collapsed: How many rows fell to another of the same group.
         filtered: How many given candidates did not pass the filters (`Cascade.rank` alone).
         relaxed: Whether fewer terms had to match because nothing matched as asked.
-        admitted: Pinned documents that retrieval had not brought and one more request did.
+        admitted: Pinned documents that one more request brought, since retrieval had not, or
+            collapse had taken them away.
+        unadmitted: Why pinned documents were left out, else "".
         dropped: Rows of the page that were gone, or no longer passed the filters.
         stages: What each stage did; the business layer is the last, named "business".
         moves: What the rules moved, in the order of the rules.
@@ -67,6 +69,7 @@ class Trace:
     filtered: int = 0
     relaxed: bool = False
     admitted: tuple[str, ...] = ()
+    unadmitted: str = ""
     dropped: int = 0
     stages: tuple[StageTrace, ...] = ()
     moves: tuple[Move, ...] = ()
@@ -81,6 +84,8 @@ class Trace:
             reasons.append(f"{self.unknown} candidates are not in the catalogue")
         if self.relaxed:
             reasons.append("nothing matched as asked: fewer terms had to match")
+        if self.unadmitted:
+            reasons.append(f"pinned documents are left out: {self.unadmitted}")
         return tuple(reasons)
 
 
@@ -96,6 +101,7 @@ class PageRequest:
         collapse: Keep the best row of each value of this keyword field.
         fields: Document keys to return; None means all.
         highlight: Text fields to mark matches in.
+        explain: Whether each row of the page is explained.
     """
 
     size: int = DEFAULT_SIZE
@@ -105,6 +111,7 @@ class PageRequest:
     collapse: str | None = None
     fields: tuple[str, ...] | None = None
     highlight: tuple[str, ...] = ()
+    explain: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +138,7 @@ class Page:
         trace: How it came to be.
         generation: The index and catalogue that served it.
         models: The bundle that each stage ran, as name/version.
+        explanations: One for each row, if the request asked for them.
     """
 
     query_id: str
@@ -141,6 +149,7 @@ class Page:
     trace: Trace
     generation: str
     models: Mapping[str, str]
+    explanations: tuple[Explanation, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,11 +163,23 @@ class Ranking:
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """Hold a whole list in its final order, and how it came to be."""
+    """Hold a whole list in its final order, and how it came to be.
+
+    Attributes:
+        candidates: The list.
+        listing: The rows that rankers saw, in retrieval's order.
+        retrieval: What the engine found, before anything fell to `collapse`; its total counts
+            admitted documents too.
+        trace: How the list came to be.
+        complete: Whether a deeper retrieval would bring nothing more.
+        business: What the business layer did, None if it did not run.
+    """
 
     candidates: Candidates
+    listing: Candidates
     retrieval: Retrieval
     trace: Trace
+    complete: bool
     business: BusinessTrace | None = None
 
 
@@ -199,7 +220,8 @@ class Explanation:
     Attributes:
         query_id: The query's id.
         doc_id: The document.
-        found: "retrieved", "admitted" by a pin, "cut" (it matches below the retrieval's size),
+        found: "retrieved", "admitted" by a pin, "collapsed" (another of its group stands for it),
+            "cut" (it matches below the retrieval's size),
             "unmatched" (it passes the filters and matches no term), or "filtered".
         steps: Where it stood after each step.
         moves: What each rule did to it.

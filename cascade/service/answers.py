@@ -72,7 +72,8 @@ class TraceAnswer(Answer):
     collapsed: int = Field(description="rows that fell to another of the same group")
     filtered: int = Field(description="given candidates that do not pass the filters")
     relaxed: bool = Field(description="whether fewer terms had to match")
-    admitted: list[str] = Field(description="pinned documents that retrieval had not brought")
+    admitted: list[str] = Field(description="pinned documents that one more request brought")
+    unadmitted: str = Field(description='why pinned documents were left out, else ""')
     dropped: int = Field(description="rows that were gone when the page was fetched")
     stages: list[StageAnswer]
     moves: list[MoveAnswer]
@@ -94,7 +95,7 @@ class ExplanationAnswer(Answer):
     """How one document came to its rank."""
 
     doc_id: str
-    found: str = Field(description="retrieved, admitted, cut, unmatched or filtered")
+    found: str = Field(description="retrieved, admitted, collapsed, cut, unmatched or filtered")
     final_rank: int | None
     steps: list[StepAnswer]
     moves: list[MoveAnswer]
@@ -159,7 +160,7 @@ class AliveAnswer(Answer):
 
 
 def search_content(
-    page: Page, following: str | None, stale: Sequence[str], explained: Sequence[Explanation] | None
+    page: Page, following: str | None, stale: Sequence[str], *, explain: bool
 ) -> dict[str, Any]:
     """Return the answer of a search as plain data.
 
@@ -167,7 +168,7 @@ def search_content(
         page: The page.
         following: The cursor of the next page.
         stale: What else the page is not, beside what its trace tells.
-        explained: The explanation of each item, if asked for.
+        explain: Whether the explanation of each item is part of it.
     """
     content = {
         "items": page.items,
@@ -180,8 +181,8 @@ def search_content(
         "models": page.models,
         "query_id": page.query_id,
     }
-    if explained is not None:
-        content["explain"] = [explanation_content(e) for e in explained]
+    if explain:
+        content["explain"] = [explanation_content(e) for e in page.explanations]
     return content
 
 

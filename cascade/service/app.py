@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Annotated, Any
 
+import orjson
 from anyio import CapacityLimiter, to_thread
 from fastapi import FastAPI
 from fastapi import Query as Parameter
@@ -22,9 +23,9 @@ from cascade import __version__
 from cascade.config.settings import ServiceSettings
 from cascade.errors import CascadeError, EngineUnavailableError, nearest
 from cascade.pipeline import Cascade
-from cascade.pipeline.cascade import MAX_TEXT
+from cascade.pipeline.checks import MAX_TEXT
 from cascade.service import answers
-from cascade.service.bodies import RankBody, SearchBody, decoded
+from cascade.service.bodies import Name, RankBody, RequestBody, SearchBody, checked, decoded
 from cascade.service.envelope import Envelope
 from cascade.service.metrics import Metrics
 from cascade.service.problems import RequestError, problem, problem_of, responses
@@ -43,7 +44,24 @@ class ExplainParameters(BaseModel):
 
     text: Annotated[str, Field(max_length=MAX_TEXT)] = Field(description="the query")
     id: str = Field(description="the document")
+    filters: str = Field("{}", description="what every result must satisfy, as JSON")
+    preference: str = Field("{}", description="the share of each business objective, as JSON")
+    surface: Name | None = Field(None, description='where the page is shown, as "web"')
     cascade: str | None = Field(None, description="which cascade; default: the first")
+
+    def body(self) -> RequestBody:
+        """Return what the request says of itself, as other routes take it in a body.
+
+        Raises:
+            RequestError: 422 if the filters or the preference cannot be used.
+        """
+        content = self.model_dump(include={"text", "surface", "cascade"})
+        for name in ("filters", "preference"):
+            try:
+                content[name] = orjson.loads(getattr(self, name))
+            except orjson.JSONDecodeError as error:
+                raise RequestError("invalid-parameters", 422, [f"{name}: {error}"]) from None
+        return checked(content, RequestBody, "invalid-parameters")
 
 
 def create_app(
@@ -121,7 +139,7 @@ def _add_explain(app: FastAPI, service: Service) -> None:
     limiter = CapacityLimiter(service.settings.threads)
 
     async def explain(parameters: Annotated[ExplainParameters, Parameter()]) -> Response:
-        asked = partial(service.explain, parameters.text, parameters.id, parameters.cascade)
+        asked = partial(service.explain, parameters.body(), parameters.id)
         return await to_thread.run_sync(asked, limiter=limiter)
 
     app.add_api_route(

@@ -18,7 +18,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from cascade.errors import nearest
-from cascade.pipeline.cascade import MAX_TEXT
+from cascade.pipeline.checks import MAX_TEXT
 from cascade.pipeline.trace import DEFAULT_SIZE, MAX_DEPTH, MAX_SIZE
 from cascade.protocols import Sort
 from cascade.service.problems import RequestError
@@ -176,10 +176,19 @@ def decoded(raw: bytes, model: type[B]) -> B:
         raise RequestError(
             "invalid-body", 422, [f"the body is {_shown(content)}; accepted is a JSON object"]
         )
+    return checked(content, model, "invalid-body")
+
+
+def checked(content: Mapping[str, Any], model: type[B], kind: str) -> B:
+    """Return content as a body.
+
+    Raises:
+        RequestError: 422 of this kind, with every problem.
+    """
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        raise RequestError("invalid-body", 422, problems_of(error, model)) from None
+        raise RequestError(kind, 422, problems_of(error, model)) from None
 
 
 def problems_of(error: ValidationError, model: type[BaseModel]) -> list[str]:

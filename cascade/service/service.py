@@ -16,7 +16,7 @@ from cascade.filters import parse
 from cascade.pipeline import Cascade, PageRequest, Trace
 from cascade.protocols import Deadline
 from cascade.service import answers
-from cascade.service.bodies import RankBody, RequestBody, SearchBody
+from cascade.service.bodies import MAX_BUDGET_MS, RankBody, RequestBody, SearchBody
 from cascade.service.cursor import Cursor, digest_of, read_cursor
 from cascade.service.metrics import Metrics
 
@@ -71,6 +71,7 @@ class Service:
             collapse=body.collapse,
             fields=tuple(body.fields) if body.fields is not None else None,
             highlight=tuple(body.highlight),
+            explain=body.explain,
         )
         page = cascade.search(query, request, deadline)
         stale = []
@@ -82,10 +83,7 @@ class Service:
         following = None
         if page.next_offset is not None:
             following = Cursor(page.next_offset, page.generation, digest).token()
-        explained = None
-        if body.explain:
-            explained = [cascade.explain(query, item.id) for item in page.items]
-        content = answers.search_content(page, following, stale, explained)
+        content = answers.search_content(page, following, stale, explain=body.explain)
         return self._response(content, cascade, page.trace)
 
     def rank(self, body: RankBody, deadline: Deadline) -> Response:
@@ -103,15 +101,16 @@ class Service:
         ranking = cascade.rank(query, ids, scores, deadline)
         return self._response(answers.rank_content(ranking, cascade), cascade, ranking.trace)
 
-    def explain(self, text: str, doc_id: str, name: str | None) -> Response:
-        """Answer `GET /v1/explain`.
+    def explain(self, body: RequestBody, doc_id: str) -> Response:
+        """Answer `GET /v1/explain`; it has the longest time that a request may ask for.
 
         Raises:
             CascadeError: If the request cannot be answered.
         """
-        cascade = self.chosen(name)
-        query = self._query(RequestBody(text=text), cascade)
-        explanation = cascade.explain(query, doc_id)
+        cascade = self.chosen(body.cascade)
+        query = self._query(body, cascade)
+        deadline = self.deadline(MAX_BUDGET_MS)
+        explanation = cascade.explain(query, doc_id, deadline=deadline)
         content = answers.explain_content(explanation, cascade)
         return self._response(content, cascade, explanation.trace)
 

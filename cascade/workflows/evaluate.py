@@ -18,7 +18,16 @@ from cascade.config import (
     store_of,
 )
 from cascade.errors import InputError
-from cascade.evaluation import About, Bootstrap, Report, Settings, by_length, evaluate, random_run
+from cascade.evaluation import (
+    About,
+    Bootstrap,
+    Report,
+    Settings,
+    by_frequency,
+    by_length,
+    evaluate,
+    random_run,
+)
 from cascade.judgments import Judgments, read_judgments
 from cascade.protocols import Run
 from cascade.registry import Registry, text_digest
@@ -112,12 +121,12 @@ def _systems(rankings: Rankings, config: Config) -> Mapping[str, Run]:
 
 
 def _settings(config: Config, judgments: Judgments) -> Settings:
-    wanted = config.settings.evaluation
+    wanted, frequency = config.settings.evaluation, judgments.frequency
     return Settings(
         baseline=BM25,
         recall_at=tuple(wanted.recall),
         windows={stage.name: stage.window for stage in config.settings.stages},
-        split=by_length(judgments.texts),
+        split=by_frequency(frequency) if frequency else by_length(judgments.texts),
         bootstrap=Bootstrap(resamples=wanted.resamples, seed=wanted.seed),
     )
 

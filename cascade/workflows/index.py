@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cascade.catalogue import Catalogue
-from cascade.config import Config, open_writer, schema_of, store_of
+from cascade.config import Config, open_engine, open_writer, schema_of, store_of
 from cascade.indexing import BuildReport, OnError, build
-from cascade.indexing.build import BuildOptions
+from cascade.indexing.build import BuildOptions, EngineAccess
+from cascade.indexing.checksums import compare
 from cascade.workflows.progress import Progress, silent
+
+BESIDE_BYTES = 20_000_000
+GZIP_RATIO = 4
 
 
 def build_index(
@@ -20,12 +25,23 @@ def build_index(
     *,
     on_error: OnError = OnError.REFUSE,
     swap: bool = True,
+    beside: bool = False,
     progress: Progress = silent,
 ) -> BuildReport:
     """Build a generation of a configuration's index from product files.
 
+    Args:
+        config: The settings.
+        inputs: Files of one JSON object a line.
+        on_error: What a bad line does.
+        swap: Whether the new generation becomes the live one.
+        beside: Whether a process of its own reads and analyses, if the files are large and there
+            is a core for it; the caller's main module must be one that can be imported again.
+        progress: Told how many documents there are so far.
+
     Raises:
         DocumentError: For a bad line that is refused.
+        ChecksumError: If what was written cannot be read again as it was written.
     """
     schema = schema_of(config)
     keep = config.settings.index.keep if config.settings.index is not None else 2
@@ -33,10 +49,19 @@ def build_index(
         store_of(config),
         schema,
         inputs,
-        open_writer(config, schema),
-        BuildOptions(on_error=on_error, swap=swap, keep=keep),
+        EngineAccess(
+            open_writer(config, schema),
+            lambda generation: open_engine(config, schema, generation)[0],
+        ),
+        BuildOptions(on_error, swap, keep, beside and _worth_a_process(inputs)),
         lambda count: progress("index", count, None),
     )
+
+
+def _worth_a_process(inputs: Sequence[Path]) -> bool:
+    """Tell whether reading takes so long that starting a process pays."""
+    sizes = (p.stat().st_size * (GZIP_RATIO if p.suffix == ".gz" else 1) for p in inputs)
+    return (os.cpu_count() or 1) > 1 and sum(sizes) >= BESIDE_BYTES
 
 
 @dataclass(frozen=True)
@@ -49,6 +74,7 @@ class IndexStatus:
         generations: All whole generations.
         bytes: The size of the live one on disk.
         verified: Whether every checksum was compared.
+        updated: Whether the engine took updates since the build; False if not verified.
         manifest: What the build wrote of itself.
     """
 
@@ -57,6 +83,7 @@ class IndexStatus:
     generations: list[str]
     bytes: int
     verified: bool
+    updated: bool
     manifest: dict[str, Any]
 
 
@@ -65,7 +92,7 @@ def index_status(config: Config, *, verify: bool = False) -> IndexStatus:
 
     Args:
         config: The settings.
-        verify: Compare the checksum of every file of the catalogue.
+        verify: Compare the checksum of every file of the catalogue and the engine.
 
     Raises:
         NotFoundError: If none was built.
@@ -75,4 +102,13 @@ def index_status(config: Config, *, verify: bool = False) -> IndexStatus:
     live = store.live()
     catalogue = Catalogue.open(live.catalogue, schema_of(config), verify=verify)
     size = sum(p.stat().st_size for p in live.path.rglob("*") if p.is_file())
-    return IndexStatus(live.name, len(catalogue), store.names(), size, verify, dict(live.manifest))
+    updated = verify and compare(live.engine, live.manifest.get("engine"))
+    return IndexStatus(
+        live=live.name,
+        documents=len(catalogue),
+        generations=store.names(),
+        bytes=size,
+        verified=verify,
+        updated=updated,
+        manifest={key: value for key, value in live.manifest.items() if key != "engine"},
+    )

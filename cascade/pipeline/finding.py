@@ -1,0 +1,177 @@
+"""What a request asks of the engine beside the page itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from cascade.business import Business
+from cascade.candidates import Candidates, Query, joined
+from cascade.errors import EngineError, NotFoundError
+from cascade.filters import EVERYTHING
+from cascade.pipeline.listing import admissible, first_of_groups, without
+from cascade.pipeline.trace import MAX_DEPTH, PageRequest
+from cascade.protocols import Asked, Deadline, Engine, Retrieval
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Hold what retrieval brought.
+
+    Attributes:
+        retrieval: The candidates, the total and the facets.
+        relaxed: Whether fewer terms had to match because nothing matched as asked.
+        complete: Whether a deeper retrieval would bring nothing more.
+    """
+
+    retrieval: Retrieval
+    relaxed: bool
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """Hold the pinned documents that join a list.
+
+    Attributes:
+        candidates: The documents, None if there are none.
+        collapse: The field that the list is collapsed by; each takes its group's place.
+        unmatched: How many of them the total of the retrieval does not count.
+        reason: Why pinned documents were left out, else "".
+    """
+
+    candidates: Candidates | None = None
+    collapse: str | None = None
+    unmatched: int = 0
+    reason: str = ""
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The ids of the documents."""
+        return () if self.candidates is None else tuple(self.candidates.ids())
+
+    def joined_to(self, listing: Candidates) -> Candidates:
+        """Return a list with the documents at its end, less the rows that they stand for."""
+        if self.candidates is None:
+            return listing
+        return joined(without(listing, self.candidates, self.collapse), self.candidates)
+
+
+NOTHING_ADMITTED = Admission()
+
+
+@dataclass(frozen=True, slots=True)
+class Finder:
+    """Ask an engine on behalf of one request.
+
+    Attributes:
+        engine: Retrieves.
+        business: Says which documents are pinned.
+        minimum_match: The share of a query's terms that a document must have.
+        deadline: When the request must be over.
+    """
+
+    engine: Engine
+    business: Business | None
+    minimum_match: float
+    deadline: Deadline
+
+    def found(self, query: Query, request: PageRequest, size: int) -> Found:
+        """Return `size` candidates, or as many as the page needs.
+
+        Raises:
+            EngineError: If the engine fails.
+        """
+        depth = max(size, request.offset + request.size)
+        asked = Asked(
+            facets=request.facets,
+            sort=request.sort,
+            minimum_match=self.minimum_match,
+            match_all=_browses(query),
+        )
+        retrieval = self._retrieve(query, depth, asked)
+        relaxed = False
+        if self.minimum_match and not retrieval.totals[0].value and not _browses(query):
+            asked = replace(asked, minimum_match=0.0)
+            retrieval = self._retrieve(query, depth, asked)
+            relaxed = retrieval.totals[0].value > 0
+        complete = _complete(retrieval, depth)
+        if request.collapse is not None and not complete and depth < MAX_DEPTH:
+            rows = first_of_groups(retrieval.candidates, request.collapse).sum()
+            # Each pin may take the place of one more row.
+            pins = len(self.business.wanted(query)) if self.business is not None else 0
+            if rows < request.offset + request.size + pins:
+                deep = self._retrieve(query, MAX_DEPTH, replace(asked, facets=()))
+                complete = _complete(deep, MAX_DEPTH)
+                retrieval = replace(retrieval, candidates=deep.candidates)
+        return Found(retrieval, relaxed, complete)
+
+    def admitted(
+        self, query: Query, listing: Candidates, collapse: str | None, *, relaxed: bool
+    ) -> Admission:
+        """Return the pinned documents that a list lacks, if they pass the filters.
+
+        An engine that fails here costs the request its pins alone.
+
+        Args:
+            query: The request, with the filters of the business layer.
+            listing: The list, collapsed.
+            collapse: What it is collapsed by.
+            relaxed: Whether fewer terms had to match than configured.
+        """
+        if self.business is None:
+            return NOTHING_ADMITTED
+        missing = tuple(dict.fromkeys(self.business.absent(listing)))
+        if not missing:
+            return NOTHING_ADMITTED
+        try:
+            asked = Asked(only=(missing,), match_all=True)
+            pinned = self._retrieve(query, len(missing), asked).candidates
+            if collapse is not None and len(pinned):
+                pinned = admissible(pinned, listing, self.business.wanted(query), collapse)
+            if not len(pinned):
+                return NOTHING_ADMITTED
+            asked = Asked(
+                only=(tuple(pinned.ids()),),
+                minimum_match=0.0 if relaxed else self.minimum_match,
+                match_all=_browses(query),
+            )
+            counted = self._retrieve(query, 0, asked).totals[0].value
+        except EngineError as error:
+            return Admission(reason=f"{type(error).__name__}: {error}"[:300])
+        return Admission(pinned, collapse, len(pinned) - counted)
+
+    def probed(self, query: Query, filtered: Query, doc_id: str) -> tuple[str, Candidates]:
+        """Return why retrieval did not bring a document, and the document as a listing.
+
+        Args:
+            query: The request as it was given.
+            filtered: The same with the filters of the business layer.
+            doc_id: The document.
+
+        Raises:
+            NotFoundError: If the engine does not have it.
+            EngineError: If the engine fails.
+        """
+        only = ((doc_id,),)
+        for found, probing, asked in (
+            ("cut", filtered, Asked(only=only, minimum_match=self.minimum_match)),
+            ("unmatched", filtered, Asked(only=only, match_all=True)),
+            ("filtered", replace(query, filters=EVERYTHING), Asked(only=only, match_all=True)),
+        ):
+            candidates = self._retrieve(probing, 1, asked).candidates
+            if len(candidates):
+                return found, candidates
+        raise NotFoundError(f"there is no document {doc_id!r} in {candidates.documents.generation}")
+
+    def _retrieve(self, query: Query, size: int, asked: Asked) -> Retrieval:
+        return self.engine.retrieve([query], size, asked, self.deadline)
+
+
+def _browses(query: Query) -> bool:
+    """Without a text every document that passes the filters matches: a category's page."""
+    return not query.text.strip()
+
+
+def _complete(retrieval: Retrieval, depth: int) -> bool:
+    got, total = len(retrieval.candidates), retrieval.totals[0]
+    return got < depth or (total.relation == "eq" and got >= total.value)

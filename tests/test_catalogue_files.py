@@ -25,7 +25,7 @@ dims = 2
 """
 SYNONYMS = "sofa, couch\n"
 # Named by content, so that fields of the same rules share one file.
-SYNONYM_FILE = f"{xxhash.xxh3_128_hexdigest(SYNONYMS)}.synonyms"
+SYNONYM_FILE = f"{xxhash.xxh3_128_hexdigest(SYNONYMS.encode())}.synonyms"
 FILES = [
     *(f"brand.{part}" for part in ("code_offsets", "codes", "term_offsets", "terms")),
     *(f"brand.values.{part}" for part in ("keys", "offsets", "slots", "text")),

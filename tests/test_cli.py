@@ -98,6 +98,18 @@ def test_a_damaged_catalogue_is_found_with_exit_code_4(config, tmp_path):
     assert largest.name in result.stderr
 
 
+def test_a_damaged_engine_file_is_found_with_exit_code_4(config, tmp_path):
+    shutil.copytree(config.parent, tmp_path / "demo")
+    (live,) = (tmp_path / "demo" / "indexes").glob("listings-*")
+    largest = max((live / "engine").iterdir(), key=lambda p: p.stat().st_size)
+    content = bytearray(largest.read_bytes())
+    content[len(content) // 3] ^= 1
+    largest.write_bytes(content)
+    result = run("index", "status", "--config", tmp_path / "demo" / "cascade.toml", "--verify")
+    assert result.exit_code == 4
+    assert largest.name in result.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [

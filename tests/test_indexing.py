@@ -2,16 +2,34 @@
 
 import gzip
 import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from cascade.catalogue import Catalogue
-from cascade.engines.embedded import EmbeddedWriter
-from cascade.errors import CascadeError, ChecksumError, DocumentError, NotFoundError
+from cascade.config import load_config, store_of
+from cascade.engines.embedded import EmbeddedEngine, EmbeddedWriter
+from cascade.errors import (
+    CascadeError,
+    ChecksumError,
+    DocumentError,
+    EngineError,
+    NotFoundError,
+)
 from cascade.indexing import BuildReport, OnError, Store, build
-from cascade.indexing.build import BuildOptions
+from cascade.indexing.build import BuildOptions, EngineAccess
+from cascade.indexing.checksums import compare
+from cascade.workflows import build_index
 from tests.bookshop import books, schema
+from tests.small_shop import write_shop
 
 
 def lines(folder: Path, *texts: str) -> Path:
@@ -24,12 +42,17 @@ def documents(count: int = 20) -> list[str]:
     return [json.dumps(book) for book in books(count)]
 
 
+def access(fields) -> EngineAccess:
+    return EngineAccess(
+        lambda at: EmbeddedWriter(at, fields),
+        lambda found: EmbeddedEngine(found.engine, fields, Catalogue.open(found.catalogue, fields)),
+    )
+
+
 def built(folder: Path, path: Path, **options: object) -> BuildReport:
     fields = schema()
     store = Store(folder / "store", "books")
-    return build(
-        store, fields, [path], lambda at: EmbeddedWriter(at, fields), BuildOptions(**options)
-    )
+    return build(store, fields, [path], access(fields), BuildOptions(**options))
 
 
 def left_in(folder: Path) -> list[str]:
@@ -145,7 +168,7 @@ def test_indexes_share_a_store_by_name(tmp_path):
     fields, path = schema(), lines(tmp_path, *documents())
     for index in ("a", "b"):
         store = Store(tmp_path / "store", index)
-        build(store, fields, [path], lambda at: EmbeddedWriter(at, fields), BuildOptions())
+        build(store, fields, [path], access(fields), BuildOptions())
         assert store.live().name == f"{index}-000001"
 
 
@@ -170,3 +193,202 @@ def test_every_file_of_a_catalogue_is_missed_when_it_is_gone(tmp_path):
             Catalogue.open(report.generation.catalogue, schema())
         path.write_bytes(content)
     Catalogue.open(report.generation.catalogue, schema(), verify=True)
+
+
+class Harmed(EmbeddedWriter):
+    """Write an index whose build is harmed, by `harm(folder of the engine)`, when it ends."""
+
+    def __init__(self, folder, fields, harm):
+        super().__init__(folder, fields)
+        self.folder, self.harm, self.abandoned = folder, harm, 0
+
+    def finish(self):
+        super().finish()
+        self.harm(self.folder)
+
+    def abandon(self):
+        self.abandoned += 1
+        super().abandon()
+
+
+def harmed(folder: Path, path: Path, harm) -> list[Harmed]:
+    """Build with a writer that does harm, and return the writers that were opened."""
+    fields, opened = schema(), []
+
+    def open_writer(at):
+        opened.append(Harmed(at, fields, harm))
+        return opened[-1]
+
+    engine = EngineAccess(open_writer, access(fields).open_engine)
+    build(Store(folder / "store", "books"), fields, [path], engine, BuildOptions())
+    return opened
+
+
+def flip(path: Path, at: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[at] ^= 4
+    path.write_bytes(content)
+
+
+def test_one_flipped_bit_in_a_staged_file_is_found_before_the_generation_is_live(tmp_path):
+    long = [json.dumps({"id": str(i), "blurb": "river winter road " * 300}) for i in range(300)]
+    path = lines(tmp_path, *long)
+    built(tmp_path, path)
+
+    # The third 64 KiB block of 17 is none of those that are sampled whenever it is opened.
+    def harm(engine):
+        tokens = engine.parent / "catalogue" / "blurb.tokens"
+        assert tokens.stat().st_size > 16 * 65_536
+        flip(tokens, 2 * 65_536)
+        Catalogue.open(tokens.parent, schema())
+
+    with pytest.raises(ChecksumError, match=r"blurb\.tokens is not what its manifest promises"):
+        harmed(tmp_path, path, harm)
+    assert left_in(tmp_path) == ["books-000001", "books.live.json"]
+    assert Store(tmp_path / "store", "books").live_name() == "books-000001"
+
+
+def test_an_engine_that_cannot_be_opened_is_not_published(tmp_path):
+    with pytest.raises(ChecksumError, match="damaged"):
+        harmed(
+            tmp_path, lines(tmp_path, *documents()), lambda at: (at / "meta.json").write_text("{")
+        )
+    assert left_in(tmp_path) == []
+
+
+def test_a_writer_that_fails_to_finish_is_abandoned_and_its_error_told(tmp_path):
+    writers = []
+
+    class Failing(Harmed):
+        def finish(self):
+            raise EngineError("the disk is full")
+
+    def open_writer(at):
+        writers.append(Failing(at, schema(), None))
+        return writers[-1]
+
+    engine = EngineAccess(open_writer, access(schema()).open_engine)
+    store, path = Store(tmp_path / "store", "books"), lines(tmp_path, *documents())
+    with pytest.raises(EngineError, match="the disk is full"):
+        build(store, schema(), [path], engine, BuildOptions())
+    assert [w.abandoned for w in writers] == [1]
+    assert left_in(tmp_path) == []
+
+
+def test_a_writer_is_abandoned_when_the_catalogue_fails_to_finish(tmp_path):
+    opened = []
+
+    class Blocking(Harmed):
+        def add(self, row, document, tokens):
+            super().add(row, document, tokens)
+            # The catalogue cannot take its place: something lies there.
+            (self.folder.parent / "catalogue" / "x").mkdir(parents=True, exist_ok=True)
+
+    def open_writer(at):
+        opened.append(Blocking(at, schema(), None))
+        return opened[-1]
+
+    engine = EngineAccess(open_writer, access(schema()).open_engine)
+    store, path = Store(tmp_path / "store", "books"), lines(tmp_path, *documents())
+    with pytest.raises(OSError, match="not empty"):
+        build(store, schema(), [path], engine, BuildOptions())
+    assert [w.abandoned for w in opened] == [1]
+    assert left_in(tmp_path) == []
+
+
+def test_a_generation_promises_the_files_of_its_engine(tmp_path):
+    found = built(tmp_path, lines(tmp_path, *documents())).generation
+    promised = found.manifest["engine"]
+    assert {"engine.json", "meta.json"} < set(promised)
+    assert compare(found.engine, promised) is False
+    for name in promised:
+        flip(found.engine / name, -1)
+        with pytest.raises(ChecksumError, match=re.escape(name)):
+            compare(found.engine, promised)
+        flip(found.engine / name, -1)
+    (found.engine / "meta.json").unlink()
+    with pytest.raises(ChecksumError, match=r"meta\.json is missing"):
+        compare(found.engine, promised)
+
+
+def test_a_manifest_without_the_engines_files_is_not_verified(tmp_path):
+    with pytest.raises(ChecksumError, match="promises no checksums"):
+        compare(tmp_path, None)
+
+
+def test_updates_are_told_and_damage_is_found_after_them(tmp_path):
+    found = built(tmp_path, lines(tmp_path, *documents())).generation
+    promised = found.manifest["engine"]
+    engine = access(schema()).open_engine(found)
+    engine.delete([books(1)[0]["id"]])
+    engine.refresh()
+    engine.close()
+    assert compare(found.engine, promised) is True
+    (store,) = (name for name in promised if name.endswith(".store"))
+    flip(found.engine / store, 10)
+    with pytest.raises(ChecksumError, match=re.escape(store)):
+        compare(found.engine, promised)
+
+
+def test_two_builds_at_once_make_two_generations(tmp_path):
+    path, gate = lines(tmp_path, *documents()), threading.Barrier(2, timeout=30)
+    with ThreadPoolExecutor(2) as pool:
+        both = [pool.submit(harmed, tmp_path, path, lambda _: gate.wait()) for _ in range(2)]
+        for one in both:
+            one.result()
+    store = Store(tmp_path / "store", "books")
+    assert store.names() == ["books-000001", "books-000002"]
+    for name in store.names():
+        found = store.get(name)
+        assert Catalogue.open(found.catalogue, schema(), verify=True).generation == name
+    assert left_in(tmp_path) == [*store.names(), "books.live.json"]
+
+
+def test_the_folder_of_a_build_that_runs_is_kept_and_a_left_one_removed(tmp_path):
+    root = tmp_path / "store"
+    (root / ".building-books-000007").mkdir(parents=True)
+    (root / ".building-books-000007" / "half").write_text("x")
+    (root / ".building-other-000001").mkdir()
+    store = Store(root, "books")
+    with store.stage() as (first, kept), store.stage() as (second, _):
+        assert kept.is_dir()
+        assert (first, second) == ("books-000001", "books-000002")
+        assert not (root / ".building-books-000007").exists()
+    assert left_in(tmp_path) == [".building-other-000001"]
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
+def test_a_build_that_is_interrupted_or_killed_is_in_nobodys_way(tmp_path, sent):
+    config = write_shop(tmp_path)
+    store = store_of(load_config(config)["plain"]).root
+    before = sorted(p.name for p in store.iterdir())
+    pipe = tmp_path / "pipe.ndjson"
+    os.mkfifo(pipe)
+    # A shell may have told its children to ignore the interrupt.
+    code = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
+        "from cascade.cli import main; main()"
+    )
+    arguments = ["index", "build", "--config", str(config), "--input", str(pipe)]
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *arguments], stderr=subprocess.PIPE, text=True
+    )
+    held = os.open(pipe, os.O_RDWR)  # the build waits for lines that never come
+    try:
+        until = time.monotonic() + 30
+        while not list(store.glob(".building-*/engine/meta.json")) and time.monotonic() < until:
+            time.sleep(0.02)
+        process.send_signal(sent)
+        _, told = process.communicate(timeout=30)
+    finally:
+        process.kill()
+        os.close(held)
+    assert "Traceback" not in told
+    if sent == signal.SIGKILL:
+        assert list(store.glob(".building-*"))
+    else:
+        assert process.returncode == 130
+        assert "Interrupted" in told
+        assert sorted(p.name for p in store.iterdir()) == before
+    build_index(load_config(config)["plain"], [tmp_path / "products.ndjson"])
+    assert not list(store.glob(".building-*"))

@@ -99,8 +99,9 @@ def test_a_large_body_is_refused_over_the_socket(served):
 
 def test_a_port_in_use_is_told_before_anything_is_loaded(served, tmp_path):
     port = served[0].rpartition(":")[2]
+    (tmp_path / "schema.toml").write_text('[fields.title]\ntype = "text"\n')
     (tmp_path / "cascade.toml").write_text(
-        '[index]\nschema = "there-is-no-such-schema.toml"\n[service]\nport = ' + port
+        '[index]\nschema = "schema.toml"\nstore = "nothing-was-built"\n[service]\nport = ' + port
     )
     process = serve(tmp_path / "cascade.toml")
     out, err = process.communicate(timeout=END_TIMEOUT_S)

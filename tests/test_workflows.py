@@ -143,3 +143,18 @@ def test_the_cascade_gives_nearly_what_its_last_model_gives_on_all_rows(demo, re
     alone = np.asarray(trees.ranker.score(prepared).order)
     assert np.isfinite(alone).all()
     assert report["windows"]["trees"]["recall"] > 0.9 * report["recall"]["1000"]
+
+
+def test_frequencies_in_the_judgments_split_the_queries_by_traffic(demo, demo_folder, tmp_path):
+    lines = (demo_folder / "shop" / "judgments.tsv").read_text().splitlines()
+    held = [x for x in lines[1:] if part_of(x.split("\t")[1], demo.settings.split) == "test"]
+    top = held[0].split("\t")[0]
+    path = tmp_path / "asked.tsv"
+    rows = [f"{x}\t{1_000_000 if x.split(chr(9))[0] == top else 1}" for x in held]
+    path.write_text("\n".join([f"{lines[0]}\tasked", *rows]) + "\n")
+    config = load_config(demo_folder / "cascade.toml", ["judgments.frequency=asked"])["shop"]
+    found = to_json(evaluate_config(config, path))
+    assert found["split"] == "thirds of traffic"
+    # One query has nearly all of the traffic, and all others are the tail.
+    assert found["buckets"]["head"]["queries"] == 1
+    assert set(found["buckets"]) == {"head", "tail"}

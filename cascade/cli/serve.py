@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from cascade.cli.console import told
-from cascade.config import Config, load_config, open_cascade
+from cascade.config import Config, load_config, open_cascades
 from cascade.service import address_of, bound, create_app, run
 
 
@@ -59,10 +59,9 @@ def serve_config(
         listening = open_until_the_end.enter_context(
             bound(settings.host if host is None else host, settings.port if port is None else port)
         )
-        cascades = {}
-        for name, config in configs.items():
-            cascades[name] = open_cascade(config)
-            open_until_the_end.callback(cascades[name].engine.close)
+        cascades = open_cascades(configs)
+        for cascade in cascades.values():
+            open_until_the_end.callback(cascade.engine.close)
         app = create_app(cascades, settings)
         url = address_of(listening)
         names = ", ".join(cascades)

@@ -22,7 +22,9 @@ class EngineSettings(Settings):
     """`[engine]`: the search engine and the index in it."""
 
     kind: Literal["embedded"] = Field("embedded", description="which engine")
-    index: str = Field("products", description="the name of the index")
+    index: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")] = Field(
+        "products", description="the name of the index"
+    )
 
 
 class IndexSettings(Settings):

@@ -302,8 +302,8 @@ class EmbeddedEngine:
             many = count_of(self._snapshot.searcher.search(beyond, 1))
         if many:
             raise ChecksumError(
-                f"the index in {self._folder} has {many} documents beyond the {len(self._documents)} "
-                "rows of its catalogue: they are of different builds; build the index again"
+                f"the index in {self._folder} has {many} documents beyond the "
+                f"{len(self._documents)} rows of its catalogue; build the index again"
             )
 
     def _check(self, queries: Sequence[Query], size: int, asked: Asked) -> None:

@@ -6,13 +6,14 @@ not have the row, the row has no value of the field, or the query has no term.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from cascade.candidates import Candidates, Float32, Float64, Ragged
 from cascade.features.base import BaseFeature, field_of
-from cascade.features.matching import find_hits
+from cascade.features.matching import find_hits, joined_lists
 from cascade.features.registry import feature_kind
 from cascade.features.terms import AnalysedQueries, QueryTerms
 from cascade.schema import Kind
@@ -77,32 +78,62 @@ def values_matched(
     """Return what the features of one keyword field read, float64[n, 4]."""
 
     def find(asked: Candidates) -> Float64:
-        return _match(asked, field, (queries or AnalysedQueries(asked)).terms(field))
+        return _match(asked, (field,), (queries or AnalysedQueries(asked)).terms(field))[0]
 
     found = candidates.derived(("keyword_matches", field), find)
     return found.astype(np.float64, copy=False)
 
 
-def _match(candidates: Candidates, field: str, query: QueryTerms) -> Float64:
+def find_values(candidates: Candidates, fields: Sequence[str], queries: AnalysedQueries) -> None:
+    """Find the matches of several keyword fields together, for `values_matched` to return."""
+    groups: dict[object, list[str]] = {}
+    for name in dict.fromkeys(fields):
+        groups.setdefault(queries.analysis(name), []).append(name)
+    for group in groups.values():
+        tables = _match(candidates, group, queries.terms(group[0]))
+        for name, table in zip(group, tables, strict=True):
+            candidates.derived(("keyword_matches", name), _Known(table))
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """Answer with an array that was computed together with others."""
+
+    array: Float64
+
+    def __call__(self, candidates: Candidates) -> Float64:
+        return self.array
+
+
+def _match(candidates: Candidates, fields: Sequence[str], query: QueryTerms) -> list[Float64]:
+    """Return what `values_matched` shows of each field, as one list of rows field after field."""
     documents, n = candidates.documents, len(candidates)
-    values = documents.keywords(field, candidates.rows)
-    words = documents.keyword_terms(field, values.values)
+    parts = [documents.keywords(name, candidates.rows) for name in fields]
+    values = joined_lists(parts)
+    words = joined_lists(
+        [
+            documents.keyword_terms(name, part.values)
+            for name, part in zip(fields, parts, strict=True)
+        ]
+    )
+    starts = [candidates.offsets[:-1] + n * i for i in range(len(fields))]
     # A listing's values lie together, so its bounds among them follow from those of its rows.
-    hits = find_hits(words, values.offsets[candidates.offsets], query.known)
+    bounds = values.offsets[np.concatenate([*starts, [n * len(fields)]])]
+    hits = find_hits(words, bounds, query.known * len(fields))
     matched = np.bincount(hits.rows, minlength=len(values.values))
     shares = matched / np.maximum(words.lengths, 1)
     row = values.owners()[hits.rows]
-    covered = np.zeros((query.width, n), dtype=np.bool_)
+    covered = np.zeros((query.width, n * len(fields)), dtype=np.bool_)
     covered[hits.codes, row] = True
-    terms = query.counts[candidates.listing]
-    defined = (candidates.rows >= 0) & (values.lengths > 0) & (terms > 0)
-    table = np.empty((4, n))
-    table[_DEFINED] = np.where(defined, 1.0, np.nan)
+    terms = np.tile(query.counts[candidates.listing], len(fields))
+    known = np.tile(candidates.rows >= 0, len(fields))
+    table = np.empty((4, n * len(fields)))
+    table[_DEFINED] = np.where(known & (values.lengths > 0) & (terms > 0), 1.0, np.nan)
     table[_SHARE] = _largest(shares, values)
     table[_COVERED] = covered.sum(axis=0, dtype=np.float64)
     table[_TERMS] = terms
     table.flags.writeable = False
-    return table.T
+    return [table[:, n * i : n * (i + 1)].T for i in range(len(fields))]
 
 
 def _largest(shares: Float64, values: Ragged) -> Float64:

@@ -193,7 +193,7 @@ def match(candidates: Candidates, fields: Sequence[str], query: QueryTerms) -> l
         query: The terms of the queries under that analysis.
     """
     documents, n, width = candidates.documents, len(candidates), query.width
-    tokens = _joined([documents.tokens(name, candidates.rows) for name in fields])
+    tokens = joined_lists([documents.tokens(name, candidates.rows) for name in fields])
     starts = [candidates.offsets[:-1] + n * i for i in range(len(fields))]
     listings = np.concatenate([*starts, [n * len(fields)]])
     hits = find_hits(tokens, listings, query.known * len(fields))
@@ -216,7 +216,7 @@ def match(candidates: Candidates, fields: Sequence[str], query: QueryTerms) -> l
     return [table[:, n * i : n * (i + 1)].T for i in range(len(fields))]
 
 
-def _joined(parts: Sequence[Ragged]) -> Ragged:
+def joined_lists(parts: Sequence[Ragged]) -> Ragged:
     """Return the lists of several parts, one part after the other."""
     if len(parts) == 1:
         return parts[0]

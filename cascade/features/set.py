@@ -12,7 +12,7 @@ import numpy as np
 from cascade.candidates import Candidates, Float32
 from cascade.features.base import read_numbers
 from cascade.features.expression import Expression, is_keepable, values_of
-from cascade.features.keyword import KeywordFeature, values_matched
+from cascade.features.keyword import KeywordFeature, find_values
 from cascade.features.listing import ListingFeature
 from cascade.features.matching import find_matches
 from cascade.features.numeric import NumberFeature
@@ -135,8 +135,7 @@ class Features:
         read_numbers(candidates, self._numbers)
         queries = AnalysedQueries(candidates)
         find_matches(candidates, self._texts, queries)
-        for name in self._keywords:
-            values_matched(candidates, name, queries)
+        find_values(candidates, self._keywords, queries)
 
     def _fill(self, matrix: Float32, columns: Sequence[int], candidates: Candidates) -> None:
         for i in columns:

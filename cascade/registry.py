@@ -24,7 +24,6 @@ from cascade.schema import Schema
 
 FORMAT = 1
 LIVE, CANDIDATE, PREVIOUS = "live", "candidate", "previous"
-ALIASES = (LIVE, CANDIDATE, PREVIOUS)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z")
 
 

@@ -4,14 +4,13 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
+from cascade.candidates import Query, concatenated
 from cascade.errors import RankerError
 from cascade.features import build_features
 from cascade.rankers import OnnxRanker
 from cascade.training.linear_onnx import LinearModel, linear_to_onnx
 from tests.bookshop import Bookshop, open_bookshop
 from tests.test_registry import FEATURES, graph
-
-from cascade.candidates import Query, concatenated  # isort: skip
 
 
 @pytest.fixture(scope="module")

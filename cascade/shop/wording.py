@@ -37,7 +37,6 @@ TAGS_SAY = (0.5, 0.4, 0.55, 0.55, 0.5, 0.5, 0.3)
 DEPARTMENT_TAG = 0.3
 OTHER_FORM_TAG = 0.35
 DIALECT_SHARE = 0.7
-STUFFED_WORDS = 12
 BRAND_IN_TITLE = 0.2
 # Columns of a title in the order in which they are read.
 TITLE_ORDERS = np.array(

@@ -87,12 +87,14 @@ class Retrieval:
     """Hold what an engine found: candidates, and a total and facets for each query.
 
     The candidates are ordered by (score descending, row ascending) and carry the columns
-    `engine_score` and `engine_rank` (1-based).
+    `engine_score` and `engine_rank` (1-based). `missing` says, one line each, what was asked for
+    and left out because it came too late: facets never hold up a page.
     """
 
     candidates: Candidates
     totals: tuple[Total, ...]
     facets: tuple[Facets, ...] = ()
+    missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,12 @@ class Capability(StrEnum):
     SORT = "sort"
     MINIMUM_MATCH = "minimum_match"
     UPDATE = "update"
+    PHRASES = "phrases"
+    TYPOS = "typos"
+    TEMPLATE = "template"
+    VECTORS = "vectors"
+    NAMED_QUERIES = "named_queries"
+    DOC_VALUES = "doc_values"
 
 
 class Engine(Protocol):

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cascade.catalogue import Catalogue, CatalogueWriter
-from cascade.engines.embedded import EmbeddedEngine, EmbeddedWriter
+from cascade.engines._embedded_writer import EmbeddedWriter
+from cascade.engines.embedded import EmbeddedEngine
 from cascade.schema import Schema, parse_schema
 
 SCHEMA = """

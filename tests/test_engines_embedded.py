@@ -22,9 +22,10 @@ from contracts.engine import (
 from cascade.candidates import Query
 from cascade.catalogue import Catalogue, CatalogueWriter
 from cascade.engines._embedded_index import is_in_row_order, row_ranges
-from cascade.engines.embedded import EmbeddedEngine, EmbeddedWriter
+from cascade.engines._embedded_writer import EmbeddedWriter
+from cascade.engines.embedded import EmbeddedEngine
 from cascade.errors import ChecksumError, EngineError, NotFoundError
-from cascade.protocols import Asked, Capability, Sort
+from cascade.protocols import Asked, Sort
 from cascade.schema import Field, Kind, Schema
 
 
@@ -75,10 +76,11 @@ class TestUpdates(UpdateContract):
     pass
 
 
-def test_can_do_everything(folder):
+def test_says_what_it_can_do(folder):
     engine = opened(folder)
     assert engine.kind == "embedded"
-    assert engine.capabilities == set(Capability)
+    able = {"facets", "highlight", "sort", "minimum_match", "update"}
+    assert {str(capability) for capability in engine.capabilities} == able
 
 
 def bm25(documents, field, terms):

@@ -16,7 +16,7 @@ PACKAGE = ROOT / "cascade"
 
 FLOORS = {
     **dict.fromkeys(["candidates", "errors", "filters", "judgments", "schema", "text"], 0),
-    **dict.fromkeys(["catalogue", "protocols"], 1),
+    **dict.fromkeys(["catalogue", "hosting", "protocols"], 1),
     **dict.fromkeys(["business", "engines", "features", "measures", "rankers"], 2),
     **dict.fromkeys(["pipeline", "registry"], 3),
     **dict.fromkeys(["evaluation", "events", "indexing", "shop", "training"], 4),

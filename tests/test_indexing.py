@@ -16,7 +16,8 @@ import pytest
 
 from cascade.catalogue import Catalogue
 from cascade.config import load_config, store_of
-from cascade.engines.embedded import EmbeddedEngine, EmbeddedWriter
+from cascade.engines._embedded_writer import EmbeddedWriter
+from cascade.engines.embedded import EmbeddedEngine
 from cascade.errors import (
     CascadeError,
     ChecksumError,

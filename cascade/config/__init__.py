@@ -1,5 +1,6 @@
 """Configuration: TOML, checked whole, and the cascade that it describes."""
 
+from cascade.config.engines import open_engine, open_host, schema_of, store_of
 from cascade.config.load import load_config
 from cascade.config.settings import CascadeSettings, Config
 from cascade.config.wire import (
@@ -9,11 +10,7 @@ from cascade.config.wire import (
     measures_of,
     open_cascade,
     open_cascades,
-    open_engine,
-    open_writer,
     registry_of,
-    schema_of,
-    store_of,
 )
 
 __all__ = [
@@ -27,7 +24,7 @@ __all__ = [
     "open_cascade",
     "open_cascades",
     "open_engine",
-    "open_writer",
+    "open_host",
     "registry_of",
     "schema_of",
     "store_of",

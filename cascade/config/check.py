@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from cascade.config.engines import schema_of
 from cascade.config.settings import Config
 from cascade.config.wire import (
     business_of,
     feature_definitions,
     features_of,
     measures_of,
-    schema_of,
     unknown_patterns,
 )
 from cascade.errors import ConfigError

@@ -18,13 +18,78 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
+class AuthSettings(Settings):
+    """`[engine.auth]`: who we are to the server; the secret stands in the environment."""
+
+    kind: Literal["basic", "api_key", "bearer", "sigv4"] = Field(description="how it is said")
+    user: str = Field("", description='the name, for "basic"')
+    secret_env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None = Field(
+        None, description="the environment variable that holds the password, API key or token"
+    )
+    region: str = Field("", description='of the service, for "sigv4"')
+    service: Literal["es", "aoss"] = Field("es", description='for "sigv4"')
+
+
 class EngineSettings(Settings):
     """`[engine]`: the search engine and the index in it."""
 
-    kind: Literal["embedded"] = Field("embedded", description="which engine")
-    index: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")] = Field(
-        "products", description="the name of the index"
+    kind: Literal["embedded", "elasticsearch", "opensearch", "solr"] = Field(
+        "embedded", description="which engine"
     )
+    index: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")] = Field(
+        "products", description="the name of the index, on a server that of its alias"
+    )
+    url: str | list[str] | None = Field(
+        None, description="the server's address, or those of its nodes"
+    )
+    cloud_id: str | None = Field(None, description="a hosted Elasticsearch, in place of `url`")
+    auth: AuthSettings | None = Field(None, description="see `[engine.auth]`")
+    ca_file: str | None = Field(None, description="a certificate authority to trust")
+    verify: bool = Field(True, description="check the server's certificate")
+    timeout_s: Annotated[float, Field(gt=0)] = Field(
+        30.0, description="of a request that has no deadline"
+    )
+    pool: Annotated[int, Field(ge=1, le=1_000)] = Field(
+        16, description="connections to each node that are kept open"
+    )
+    owned: bool = Field(
+        True, description="whether this system builds and swaps the index; false: others do"
+    )
+    id_field: str | None = Field(
+        None, description="in an index of others, the keyword field that holds the id"
+    )
+    shards: Positive = Field(1, description="parts of an index that is built")
+    replicas: Annotated[int, Field(ge=0)] = Field(0, description="copies of each part")
+    refresh_s: Annotated[float, Field(gt=0)] = Field(
+        1.0, description="after how long searches see a change"
+    )
+    config_set: str = Field("_default", description="what a Solr core or collection is made from")
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """The addresses of all nodes."""
+        if self.url is None:
+            return ()
+        return (self.url,) if isinstance(self.url, str) else tuple(self.url)
+
+    @model_validator(mode="after")
+    def _can_be_reached(self) -> EngineSettings:
+        if self.kind == "embedded":
+            given = [n for n in ("url", "cloud_id", "auth") if getattr(self, n) is not None]
+            if given or not self.owned:
+                told = ", ".join(given) or "owned = false"
+                raise ValueError(f'{told}: kind = "embedded" has no server; give another kind')
+            return self
+        if (self.cloud_id is None) == (not self.urls):
+            both = "both are given" if self.urls else "neither is given"
+            raise ValueError(f'kind = "{self.kind}" needs one of url and cloud_id; {both}')
+        if self.cloud_id is not None and self.kind != "elasticsearch":
+            raise ValueError(f'cloud_id is of kind = "elasticsearch", not "{self.kind}"; give url')
+        if self.auth and self.auth.kind == "sigv4" and self.kind != "opensearch":
+            raise ValueError(f'auth.kind = "sigv4" is of kind = "opensearch", not "{self.kind}"')
+        if self.owned and self.index != self.index.lower():
+            raise ValueError(f"index: {self.index!r} has capitals, which servers refuse")
+        return self
 
 
 class IndexSettings(Settings):
@@ -33,8 +98,20 @@ class IndexSettings(Settings):
     schema_: str = Field(
         alias="schema", description="the TOML file that names the documents' fields"
     )
-    store: str = Field("var/indexes", description="the folder of the generations")
+    store: str = Field(
+        "var/indexes", description="the folder, or the URL of an object store, of the generations"
+    )
+    cache: str | None = Field(
+        None, description="the folder into which this machine pulls generations from the store"
+    )
     keep: Positive = Field(2, description="how many generations stay after a build")
+    canaries: list[str] = Field(
+        default_factory=list,
+        description="query texts whose results a swap compares with those of the live generation",
+    )
+    canary_overlap: Share = Field(
+        0.5, description="the least share of a canary's first 50 results that must stay"
+    )
 
 
 class RetrievalSettings(Settings):
@@ -47,6 +124,25 @@ class RetrievalSettings(Settings):
         0.0,
         description="share of a query's distinct terms that a document must have; "
         "when nothing has it, any one term is enough and the page says so",
+    )
+    phrase_boost: Annotated[float, Field(ge=0)] = Field(
+        0.0, description="what words side by side add, times the field's boost; 0 adds nothing"
+    )
+    phrase_slop: Annotated[int, Field(ge=0, le=10)] = Field(
+        0, description="places that the words of a phrase may be apart"
+    )
+    typos: bool = Field(False, description="whether a word may differ by a letter or two")
+    template: str | None = Field(
+        None, description="a JSON file with a query body of your own, for the server"
+    )
+    total_cap: Annotated[int, Field(ge=0)] = Field(
+        10_000, description="up to which number a server counts matches"
+    )
+    vector: str | None = Field(
+        None, description="the vector field whose nearest neighbours join the matches"
+    )
+    analysed: Literal["ours", "server"] = Field(
+        "ours", description="who cuts a query's text into terms: the schema, or the server"
     )
 
 

@@ -1,88 +1,33 @@
-"""From checked settings to objects: the one place that chooses classes by name."""
+"""From checked settings to the objects of a cascade."""
 
 from __future__ import annotations
 
 import fnmatch
 import importlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from cascade.business import Business, build_business
 from cascade.catalogue import Catalogue
-from cascade.config.settings import Config, IndexSettings, StageSettings
-from cascade.engines.embedded import EmbeddedEngine, EmbeddedWriter
+from cascade.config.engines import open_engine, schema_of, store_of
+from cascade.config.settings import Config, StageSettings
 from cascade.errors import ConfigError, FingerprintError, InputError, nearest
 from cascade.features import Expression, Features, build_features, standard_features
-from cascade.indexing import Generation, Store
 from cascade.judgments import JudgmentColumns
 from cascade.measures import parse_measure
 from cascade.pipeline import Cascade, Stage
-from cascade.protocols import Engine, Feature, IndexWriter, Measure
+from cascade.protocols import Engine, Feature, Measure
 from cascade.rankers import OnnxRanker
 from cascade.registry import Bundle, Registry
-from cascade.schema import Schema, load_schema
-
-_ENGINES: Mapping[str, Callable[[Generation, Schema, Catalogue], Engine]] = {
-    "embedded": lambda generation, schema, catalogue: EmbeddedEngine(
-        generation.engine, schema, catalogue
-    ),
-}
-_WRITERS: Mapping[str, Callable[[Path, Schema], IndexWriter]] = {
-    "embedded": EmbeddedWriter,
-}
-
-
-def schema_of(config: Config) -> Schema:
-    """Return the schema of a configuration's index.
-
-    Raises:
-        ConfigError: If there is no index, or its schema is not sound.
-    """
-    return load_schema(config.resolve(_index_of(config).schema_))
-
-
-def store_of(config: Config) -> Store:
-    """Return the store of a configuration's generations.
-
-    Raises:
-        ConfigError: If there is no index.
-    """
-    return Store(config.resolve(_index_of(config).store), config.settings.engine.index)
-
-
-def _index_of(config: Config) -> IndexSettings:
-    index = config.settings.index
-    if index is None:
-        raise ConfigError(str(config.path), ["index: this command needs an [index] with a schema"])
-    return index
+from cascade.schema import Schema
 
 
 def registry_of(config: Config) -> Registry:
     """Return the model registry of a configuration."""
     return Registry(config.resolve(config.settings.models.root))
-
-
-def open_writer(config: Config, schema: Schema) -> Callable[[Path], IndexWriter]:
-    """Return what opens a writer of the configured engine in a folder."""
-    make = _WRITERS[config.settings.engine.kind]
-    return lambda folder: make(folder, schema)
-
-
-def open_engine(
-    config: Config, schema: Schema, generation: Generation | None = None
-) -> tuple[Engine, Catalogue]:
-    """Return the engine and catalogue of a generation, the live one if none is given.
-
-    Raises:
-        NotFoundError: If nothing was built yet.
-        ChecksumError: If the generation is damaged.
-    """
-    found = generation or store_of(config).live()
-    catalogue = Catalogue.open(found.catalogue, schema)
-    return _ENGINES[config.settings.engine.kind](found, schema, catalogue), catalogue
 
 
 def features_of(config: Config, schema: Schema) -> Features:

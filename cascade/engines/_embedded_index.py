@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import orjson
 import tantivy
 
-from cascade.errors import ChecksumError, NotFoundError
+from cascade.errors import ChecksumError, EngineError, NotFoundError
 from cascade.schema import Document, Field, Kind, Schema
 
 FORMAT = 1
@@ -194,6 +195,11 @@ def open_index(folder: Path, schema: Schema) -> tantivy.Index:
     return index
 
 
+def was_updated(folder: Path) -> bool:
+    """Return whether the index took changes since its build."""
+    return (folder / UPDATED).is_file()
+
+
 def open_updates(folder: Path, index: tantivy.Index) -> tantivy.IndexWriter:
     """Record that the files are no longer those of the build, and open the index for changes."""
     with (folder / UPDATED).open("wb") as stream:
@@ -214,3 +220,12 @@ def _layout(schema: Schema) -> dict[str, str]:
         elif field.kind is not Kind.VECTOR:
             layout[field.name] = str(field.kind)
     return layout
+
+
+@contextmanager
+def failing(doing: str) -> Iterator[None]:
+    """Turn what the index raises into an `EngineError`."""
+    try:
+        yield
+    except (ValueError, OSError, RuntimeError) as error:
+        raise EngineError(f"the embedded engine failed to {doing}: {error}") from error

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,17 +16,16 @@ from cascade.engines._embedded_index import (
     ROW,
     SOURCE,
     count_of,
+    failing,
     index_document,
-    index_schema,
     is_in_row_order,
     open_index,
     open_updates,
-    put_in_row_order,
     row_ranges,
-    seal,
     searched_fields,
     source_of,
     stored,
+    was_updated,
 )
 from cascade.engines._embedded_order import NOTHING, Found, Snapshot, first
 from cascade.engines._embedded_query import (
@@ -51,59 +49,17 @@ from cascade.protocols import (
 )
 from cascade.schema import Document, Kind, Schema
 
-WRITER_MEMORY_MB = 64
 MAX_FACET_SIZE = 1_000
 _ASKED = Asked()
-
-
-class EmbeddedWriter:
-    """Fill a new index, document by document.
-
-    Args:
-        folder: Where the index goes; made if it is not there, and must be empty.
-        schema: What documents look like.
-        memory_mb: How much is gathered before it is written out as a segment.
-    """
-
-    def __init__(self, folder: Path, schema: Schema, *, memory_mb: int = WRITER_MEMORY_MB) -> None:
-        self._folder = folder
-        self._schema = schema
-        self._searched = frozenset(field.name for field in searched_fields(schema))
-        self._count = 0
-        folder.mkdir(parents=True, exist_ok=True)
-        if any(folder.iterdir()):
-            raise EngineError(f"{folder} is not empty; give a new folder for a new index")
-        with _failing("begin an index"):
-            index = tantivy.Index(index_schema(schema), str(folder), sort_by_field=ROW)
-            # With two threads the order of equal documents would change from build to build.
-            self._writer = index.writer(memory_mb * 2**20, num_threads=1)
-
-    def add(self, row: int, document: Document, tokens: Mapping[str, Sequence[str]]) -> None:
-        """Add a document; `tokens` are its terms by text field.
-
-        Raises:
-            EngineError: If it cannot be written.
-        """
-        with _failing("add a document"):
-            self._writer.add_document(index_document(self._searched, row, document, tokens))
-        self._count += 1
-
-    def finish(self) -> None:
-        """Write out, merge and seal the index.
-
-        Raises:
-            EngineError: If it cannot be written.
-        """
-        with _failing("finish an index"):
-            self._writer.commit()
-            self._writer.wait_merging_threads()
-            put_in_row_order(self._folder)
-            seal(self._folder, self._schema, self._count)
-
-    def abandon(self) -> None:
-        """Wait for the threads that write, so that the folder can be removed."""
-        with _failing("abandon an index"):
-            self._writer.wait_merging_threads()
+_CAPABILITIES = frozenset(
+    {
+        Capability.FACETS,
+        Capability.HIGHLIGHT,
+        Capability.SORT,
+        Capability.MINIMUM_MATCH,
+        Capability.UPDATE,
+    }
+)
 
 
 class EmbeddedEngine:
@@ -141,8 +97,8 @@ class EmbeddedEngine:
 
     @property
     def capabilities(self) -> frozenset[Capability]:
-        """All of them."""
-        return frozenset(Capability)
+        """What the index in the process can do."""
+        return _CAPABILITIES
 
     def retrieve(
         self,
@@ -170,7 +126,7 @@ class EmbeddedEngine:
                     f"the deadline passed before query {i + 1} of {len(queries)} was retrieved"
                 )
             only = None if asked.only is None else asked.only[i]
-            with _failing("retrieve"):
+            with failing("retrieve"):
                 text = self._queries.text(query.text, asked.minimum_match)
                 whole = self._queries.whole(text, query.filters, asked, only)
                 order = asked.sort or (ROW if text is None else None)
@@ -206,7 +162,7 @@ class EmbeddedEngine:
             return []
         terms = {name: self._queries.terms(name, query.text) for name in highlight}
         pages: dict[str, PageDocument] = {}
-        with _failing("fetch"):
+        with failing("fetch"):
             page = self._queries.page(wanted, query.filters)
             for _, address in searcher.search(page, len(set(wanted)), count=False).hits:
                 found = searcher.doc(address)
@@ -222,7 +178,7 @@ class EmbeddedEngine:
             EngineError: If they cannot be written.
         """
         rows = self._documents.rows([document.id for document in documents]).tolist()
-        with self._lock, _failing("upsert"):
+        with self._lock, failing("upsert"):
             writer = self._updating()
             for row, document in zip(rows, documents, strict=True):
                 tokens = {
@@ -239,7 +195,7 @@ class EmbeddedEngine:
         Raises:
             EngineError: If it cannot be written.
         """
-        with self._lock, _failing("delete"):
+        with self._lock, failing("delete"):
             writer = self._updating()
             for doc_id in ids:
                 writer.delete_documents_by_term(ID, cleaned(doc_id))
@@ -251,7 +207,7 @@ class EmbeddedEngine:
             EngineError: If they cannot be written.
         """
         self._open_snapshot()
-        with self._lock, _failing("refresh"):
+        with self._lock, failing("refresh"):
             if self._writer is None:
                 return
             self._writer.commit()
@@ -263,7 +219,7 @@ class EmbeddedEngine:
         """Return whether the index answers."""
         try:
             snapshot = self._open_snapshot()
-            with _failing("answer"):
+            with failing("answer"):
                 snapshot.searcher.search(tantivy.Query.all_query(), 1, count=False)
         except EngineError:
             return False
@@ -274,7 +230,7 @@ class EmbeddedEngine:
         with self._lock:
             self._closed = True
             if self._writer is not None:
-                with _failing("close"):
+                with failing("close"):
                     self._writer.wait_merging_threads()
                 self._writer = None
 
@@ -290,7 +246,9 @@ class EmbeddedEngine:
         return self._writer
 
     def _check_rows(self) -> None:
-        with _failing("open"):
+        if was_updated(self._folder):
+            return  # rows that came later may be ahead of the columns of this process
+        with failing("open"):
             beyond = tantivy.Query.range_query(
                 self._index.schema,
                 ROW,
@@ -349,6 +307,7 @@ class EmbeddedEngine:
     ) -> Candidates:
         lengths = [len(found.rows) for found in listings]
         rows = np.concatenate([NOTHING.rows, *(found.rows for found in listings)])
+        rows = np.where(rows < len(self._documents), rows, np.int32(UNKNOWN))
         scores = np.concatenate([NOTHING.scores, *(found.scores for found in listings)])
         ranks = [np.arange(1, n + 1, dtype=np.float32) for n in lengths]
         doc_ids = None
@@ -356,7 +315,7 @@ class EmbeddedEngine:
         if len(unknown):
             addresses = [address for found in listings for address in found.addresses]
             doc_ids = np.array(self._documents.ids(rows), dtype=object)
-            with _failing("retrieve"):
+            with failing("retrieve"):
                 for at in unknown.tolist():
                     doc_ids[at] = stored(searcher.doc(addresses[at]), ID)
         return Candidates(
@@ -389,12 +348,3 @@ class EmbeddedEngine:
             if fragment is not None:
                 marked[name] = fragment
         return PageDocument(shown, marked)
-
-
-@contextmanager
-def _failing(doing: str) -> Iterator[None]:
-    """Turn what the index raises into an `EngineError`."""
-    try:
-        yield
-    except (ValueError, OSError, RuntimeError) as error:
-        raise EngineError(f"the embedded engine failed to {doing}: {error}") from error

@@ -8,16 +8,31 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from cascade.errors import ChecksumError, NotFoundError
+from cascade.errors import ChecksumError, NotFoundError, RefusedError
+from cascade.hosting import Place
 
 MANIFEST = "generation.json"
+CHECKPOINT = "checkpoint.json"
+"""The file of a staged folder that says how far a build came, and that it can be gone on with."""
 _BUILDING = ".building-"
+
+
+class Leftovers(Protocol):
+    """Say what becomes of the folders of builds that were killed."""
+
+    def resumes(self, name: str, folder: Path) -> bool:
+        """Return whether this build goes on where that one ended."""
+        ...
+
+    def release(self, name: str, folder: Path) -> None:
+        """Let go of what lies elsewhere and belongs to a folder that is about to be removed."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -32,6 +47,12 @@ class Generation:
     def created(self) -> float:
         """When it was built, in seconds since 1970."""
         return float(self.manifest["created"])
+
+    @property
+    def place(self) -> Place:
+        """Where its index is."""
+        index = self.manifest.get("index", {})
+        return Place(str(index.get("name", self.name)), self.engine)
 
     @property
     def catalogue(self) -> Path:
@@ -110,25 +131,37 @@ class Store:
         return Generation(name, path, manifest)
 
     @contextmanager
-    def stage(self) -> Iterator[tuple[str, Path]]:
-        """Give the name of the next generation and a folder for it, gone at the end.
+    def stage(
+        self, leftovers: Leftovers | None = None, taken: Iterable[str] = ()
+    ) -> Iterator[tuple[str, Path]]:
+        """Give the name of a generation and the folder to build it in.
 
-        What builds of this index left behind when they were killed is removed first: a build
-        that runs holds a lock on its folder, which ends with its process.
+        A build that runs holds a lock on its folder, which ends with its process; so what builds
+        of this index left behind when they were killed is told apart, and is gone on with or
+        removed first. At the end the folder goes, unless it has a checkpoint to go on from.
+
+        Args:
+            leftovers: What becomes of them; without, they are removed.
+            taken: Names that are not to be given, beside those of this folder.
+
+        Raises:
+            RefusedError: If a build of this index runs.
         """
         self.root.mkdir(parents=True, exist_ok=True)
         with self.alone():
-            self._sweep()
-            taken = [p.name.removeprefix(_BUILDING) for p in self.root.iterdir()]
-            numbers = [int(m.group(1)) for m in map(self._pattern.match, taken) if m]
-            name = f"{self.index}-{max(numbers, default=0) + 1:06d}"
-            path = self.root / f"{_BUILDING}{name}"
-            path.mkdir()
-            held = _locked(path, wait=True)
+            path, held = self._leftover(leftovers)
+            if path is None:
+                there = [p.name.removeprefix(_BUILDING) for p in self.root.iterdir()]
+                numbers = [int(m.group(1)) for m in map(self._pattern.match, [*there, *taken]) if m]
+                name = f"{self.index}-{max(numbers, default=0) + 1:06d}"
+                path = self.root / f"{_BUILDING}{name}"
+                path.mkdir()
+                held = _locked(path, wait=True)
         try:
-            yield name, path
+            yield path.name.removeprefix(_BUILDING), path
         finally:
-            shutil.rmtree(path, ignore_errors=True)
+            if not (path / CHECKPOINT).is_file():
+                shutil.rmtree(path, ignore_errors=True)
             os.close(held)
 
     def publish(self, name: str, staged: Path, manifest: Mapping[str, Any]) -> Generation:
@@ -165,13 +198,43 @@ class Store:
         finally:
             os.close(descriptor)
 
-    def _sweep(self) -> None:
-        for path in self.root.glob(f"{_BUILDING}*"):
-            if self._pattern.match(path.name.removeprefix(_BUILDING)):
-                with suppress(OSError):
-                    descriptor = _locked(path, wait=False)
-                    shutil.rmtree(path, ignore_errors=True)
-                    os.close(descriptor)
+    def _leftover(self, leftovers: Leftovers | None) -> tuple[Path | None, int]:
+        """Return the folder to go on with, locked; remove the others."""
+        left = [
+            path
+            for path in sorted(self.root.glob(f"{_BUILDING}*"), reverse=True)
+            if self._pattern.match(path.name.removeprefix(_BUILDING))
+        ]
+        locks: list[int] = []
+        kept: tuple[Path | None, int] = (None, -1)
+        try:
+            for path in left:
+                locks.append(self._locked_leftover(path))
+            for path, lock in zip(left, locks, strict=True):
+                name = path.name.removeprefix(_BUILDING)
+                if leftovers is not None and kept[0] is None and leftovers.resumes(name, path):
+                    kept = path, lock
+                    continue
+                if leftovers is not None:
+                    leftovers.release(name, path)
+                shutil.rmtree(path, ignore_errors=True)
+        except BaseException:
+            kept = None, -1
+            raise
+        finally:
+            for lock in locks:
+                if lock != kept[1]:
+                    os.close(lock)
+        return kept
+
+    def _locked_leftover(self, path: Path) -> int:
+        try:
+            return _locked(path, wait=False)
+        except BlockingIOError:
+            raise RefusedError(
+                f"a build of {self.index!r} runs: {path.name.removeprefix(_BUILDING)}, "
+                f"{_builder(path)}; wait for it, or end that process"
+            ) from None
 
 
 def _locked(folder: Path, *, wait: bool) -> int:
@@ -187,6 +250,15 @@ def _locked(folder: Path, *, wait: bool) -> int:
         os.close(descriptor)
         raise
     return descriptor
+
+
+def _builder(path: Path) -> str:
+    """Say who builds in a folder, as its checkpoint tells."""
+    try:
+        told = json.loads((path / CHECKPOINT).read_text(encoding="utf-8"))["builder"]
+        return f"by process {told['pid']} on {told['host']} since {told['started']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return f"which holds {path}"
 
 
 def _write(path: Path, content: Mapping[str, Any]) -> None:

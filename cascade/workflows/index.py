@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from cascade.catalogue import Catalogue
-from cascade.config import Config, open_engine, open_writer, schema_of, store_of
+from cascade.config import Config, open_engine, open_host, schema_of, store_of
+from cascade.hosting import Place
 from cascade.indexing import BuildReport, OnError, build
 from cascade.indexing.build import BuildOptions, EngineAccess
 from cascade.indexing.checksums import compare
@@ -50,7 +51,7 @@ def build_index(
         schema,
         inputs,
         EngineAccess(
-            open_writer(config, schema),
+            lambda folder: open_host(config, schema).open_writer(Place("", folder), schema),
             lambda generation: open_engine(config, schema, generation)[0],
         ),
         BuildOptions(on_error, swap, keep, beside and _worth_a_process(inputs)),

@@ -1,0 +1,188 @@
+"""From settings to hosts and engines: the one place that chooses an engine's classes by name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+
+from cascade.catalogue import Catalogue
+from cascade.config.settings import AuthSettings, Config, IndexSettings
+from cascade.engines.connection import Auth, Connection, IndexShape, Matching
+from cascade.engines.embedded_host import EmbeddedHost
+from cascade.errors import ConfigError
+from cascade.hosting import IndexHost
+from cascade.indexing import Generation, Store
+from cascade.protocols import Capability, Engine
+from cascade.schema import Schema, load_schema
+
+
+def _embedded(config: Config, schema: Schema) -> IndexHost:
+    return EmbeddedHost(store_of(config).root, schema)
+
+
+def _elasticsearch(config: Config, schema: Schema) -> IndexHost:
+    from cascade.engines.elasticsearch import open_host as make
+
+    return make(connection_of(config), matching_of(config), shape_of(config))
+
+
+def _opensearch(config: Config, schema: Schema) -> IndexHost:
+    from cascade.engines.opensearch import open_host as make
+
+    return make(connection_of(config), matching_of(config), shape_of(config))
+
+
+def _solr(config: Config, schema: Schema) -> IndexHost:
+    from cascade.engines.solr import open_host as make
+
+    return make(connection_of(config), matching_of(config), shape_of(config))
+
+
+_HOSTS: Mapping[str, Callable[[Config, Schema], IndexHost]] = {
+    "embedded": _embedded,
+    "elasticsearch": _elasticsearch,
+    "opensearch": _opensearch,
+    "solr": _solr,
+}
+
+
+def index_of(config: Config) -> IndexSettings:
+    """Return the settings of a configuration's index.
+
+    Raises:
+        ConfigError: If there is no index.
+    """
+    index = config.settings.index
+    if index is None:
+        raise ConfigError(str(config.path), ["index: this command needs an [index] with a schema"])
+    return index
+
+
+def schema_of(config: Config) -> Schema:
+    """Return the schema of a configuration's index.
+
+    Raises:
+        ConfigError: If there is no index, or its schema is not sound.
+    """
+    return load_schema(config.resolve(index_of(config).schema_))
+
+
+def store_of(config: Config) -> Store:
+    """Return the store of a configuration's generations.
+
+    Raises:
+        ConfigError: If there is no index.
+    """
+    return Store(config.resolve(index_of(config).store), config.settings.engine.index)
+
+
+def connection_of(config: Config) -> Connection:
+    """Return how the server of a configuration is reached.
+
+    Raises:
+        ConfigError: If the environment lacks the secret that the settings name.
+    """
+    engine = config.settings.engine
+    return Connection(
+        urls=tuple(url.rstrip("/") for url in engine.urls),
+        auth=None if engine.auth is None else _auth(config, engine.auth),
+        ca_file=None if engine.ca_file is None else config.resolve(engine.ca_file),
+        verify=engine.verify,
+        cloud_id=engine.cloud_id,
+        timeout_s=engine.timeout_s,
+        pool=engine.pool,
+    )
+
+
+def _auth(config: Config, auth: AuthSettings) -> Auth:
+    secret = ""
+    if auth.secret_env is not None:
+        secret = os.environ.get(auth.secret_env, "")
+        if not secret:
+            problem = f"engine.auth.secret_env: {auth.secret_env} is not set in the environment"
+            raise ConfigError(str(config.path), [problem])
+    elif auth.kind != "sigv4":
+        problem = f'engine.auth: kind = "{auth.kind}" needs secret_env, the variable that holds it'
+        raise ConfigError(str(config.path), [problem])
+    return Auth(auth.kind, auth.user, secret, auth.region, auth.service)
+
+
+def matching_of(config: Config) -> Matching:
+    """Return what a text must match on the server.
+
+    Raises:
+        ConfigError: If the template's file cannot be read.
+    """
+    retrieval = config.settings.retrieval
+    template = None
+    if retrieval.template is not None:
+        path = config.resolve(retrieval.template)
+        try:
+            template = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            problem = f"retrieval.template: {path} cannot be read: {error}"
+            raise ConfigError(str(config.path), [problem]) from None
+    return Matching(
+        phrase_boost=retrieval.phrase_boost,
+        phrase_slop=retrieval.phrase_slop,
+        typos=retrieval.typos,
+        template=template,
+        total_cap=retrieval.total_cap,
+        vector_field=retrieval.vector,
+        analysed=retrieval.analysed,
+        id_field=config.settings.engine.id_field,
+    )
+
+
+def shape_of(config: Config) -> IndexShape:
+    """Return how an index of ours is laid out."""
+    engine = config.settings.engine
+    return IndexShape(engine.shards, engine.replicas, engine.refresh_s, engine.config_set)
+
+
+def open_host(config: Config, schema: Schema | None = None) -> IndexHost:
+    """Return who holds the indexes of a configuration.
+
+    Raises:
+        ConfigError: If the settings do not fit together.
+        OptionalDependencyError: If the server's client is not installed.
+    """
+    make = _HOSTS[config.settings.engine.kind]
+    return make(config, schema_of(config) if schema is None else schema)
+
+
+def open_engine(
+    config: Config, schema: Schema, generation: Generation | None = None
+) -> tuple[Engine, Catalogue]:
+    """Return the engine and catalogue of a generation, the live one if none is given.
+
+    Raises:
+        NotFoundError: If nothing was built yet.
+        ChecksumError: If the generation is damaged.
+        ConfigError: If the settings ask for what this engine cannot do.
+    """
+    found = generation or store_of(config).live()
+    catalogue = Catalogue.open(found.catalogue, schema)
+    engine = open_host(config, schema).engine(found.place, schema, catalogue)
+    problems = _beyond(config, engine)
+    if problems:
+        engine.close()
+        raise ConfigError(str(config.path), problems)
+    return engine, catalogue
+
+
+def _beyond(config: Config, engine: Engine) -> list[str]:
+    """Return a problem for each setting that asks for what the engine cannot do."""
+    retrieval = config.settings.retrieval
+    asked = {
+        "minimum_match": (retrieval.minimum_match > 0, Capability.MINIMUM_MATCH),
+        "phrase_boost": (retrieval.phrase_boost > 0, Capability.PHRASES),
+        "typos": (retrieval.typos, Capability.TYPOS),
+        "template": (retrieval.template is not None, Capability.TEMPLATE),
+        "vector": (retrieval.vector is not None, Capability.VECTORS),
+    }
+    return [
+        f"retrieval.{name}: the engine ({engine.kind}) has no capability {capability.value!r}"
+        for name, (wanted, capability) in asked.items()
+        if wanted and capability not in engine.capabilities
+    ]

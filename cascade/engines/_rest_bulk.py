@@ -1,0 +1,354 @@
+"""Sending documents in bulk to Elasticsearch or OpenSearch, again where they found no room."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from cascade.engines._rest_client import Answer, RestClient
+from cascade.errors import DeadlineError, EngineError, EngineUnavailableError
+from cascade.hosting import BulkOptions, Rejected
+from cascade.schema import Document
+
+ID_BYTES = 512
+"""The longest id that the servers take; one longer fails the whole request that it stands in."""
+LONGEST_WAIT_S = 10.0
+SHOWN_REASONS = 5
+
+_BUSY = frozenset({429, 500, 502, 503, 504})
+_TOO_LARGE = 413
+_FAILED = 500
+_ANSWERS = frozenset({_TOO_LARGE, _FAILED})
+_PARAMS = {
+    "filter_path": "errors,error,items.*.status,items.*.error.type,items.*.error.reason,"
+    "items.*.error.caused_by.reason"
+}
+# What is wrong with the index or with us, whatever the document.
+_NO_FAULT_OF_THE_DOCUMENT = frozenset({401, 403, 404})
+_DELETED_BEFORE = 404
+
+Lines = Callable[[int, Document], bytes]
+"""Gives the JSON of a document in the index, on one line, from its row and itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """Hold one document's lines of a request: `index` with what is indexed, or `delete`."""
+
+    doc_id: str
+    row: int
+    lines: bytes
+    deletes: bool = False
+
+
+def index_action(doc_id: str, row: int, document: bytes) -> Action:
+    """Return the action that puts a document in the place of that with its id."""
+    return Action(doc_id, row, b'{"index":{"_id":%b}}\n%b\n' % (orjson.dumps(doc_id), document))
+
+
+def delete_action(doc_id: str) -> Action:
+    """Return the action that takes a document away."""
+    return Action(doc_id, -1, b'{"delete":{"_id":%b}}\n' % orjson.dumps(doc_id), deletes=True)
+
+
+def refusal(doc_id: str) -> str:
+    """Return why no server would take an id, "" if one would."""
+    size = len(doc_id.encode("utf-8", "surrogatepass"))
+    return f"its id has {size} bytes; accepted are {ID_BYTES}" if size > ID_BYTES else ""
+
+
+class BulkSender:
+    """Send actions to one index until each has been answered for.
+
+    Sending an action twice is sending it once, since every one names its id: a request whose
+    answer was lost is sent again.
+
+    Args:
+        client: The server.
+        name: The index.
+        options: How often, and how long to wait in between.
+        stop: Ends the waiting when it is set.
+    """
+
+    def __init__(
+        self, client: RestClient, name: str, options: BulkOptions, stop: threading.Event
+    ) -> None:
+        self._client = client
+        self._name = name
+        self._options = options
+        self._stop = stop
+        self._random = random.Random()
+
+    def send(self, actions: Sequence[Action]) -> list[Rejected]:
+        """Send actions in order and return those that the server refused for what they are.
+
+        Raises:
+            EngineUnavailableError: If there was no room for some of them to the last.
+            EngineError: If the server refuses all, whatever they are.
+        """
+        rejected: list[Rejected] = []
+        pending, reason = actions, ""
+        for attempt in range(self._options.retries + 1):
+            if attempt and self._stop.wait(self._wait_s(attempt)):
+                raise EngineError(f"filling {self._name!r} was stopped")
+            pending, reason = self._attempt(pending, rejected)
+            if not pending:
+                return rejected
+        raise EngineUnavailableError(
+            f"{len(pending)} documents for {self._name!r} were sent "
+            f"{self._options.retries + 1} times without being taken, the last time because: "
+            f"{reason}; give the server more room, or send less at once"
+        )
+
+    def _wait_s(self, attempt: int) -> float:
+        """Return how long to wait: doubled each time, by chance up to half of it less."""
+        most = min(self._options.backoff_s * 2.0 ** (attempt - 1), LONGEST_WAIT_S)
+        return most * self._random.uniform(0.5, 1.0)
+
+    def _attempt(
+        self, actions: Sequence[Action], rejected: list[Rejected]
+    ) -> tuple[Sequence[Action], str]:
+        """Send once; return the actions to send again, and why."""
+        try:
+            answer = self._client.request(
+                "POST",
+                f"/{self._name}/_bulk",
+                params=_PARAMS,
+                body=b"".join([action.lines for action in actions]),
+                ndjson=True,
+                allow=_ANSWERS,
+            )
+        except (EngineUnavailableError, DeadlineError) as error:
+            return actions, str(error)
+        if answer.status == _FAILED:
+            return actions, f"the server failed (status {_FAILED})"
+        if answer.status == _TOO_LARGE:
+            return self._in_halves(actions, rejected)
+        return self._read(actions, answer, rejected)
+
+    def _in_halves(
+        self, actions: Sequence[Action], rejected: list[Rejected]
+    ) -> tuple[Sequence[Action], str]:
+        if len(actions) == 1:
+            (one,) = actions
+            reason = f"its {len(one.lines)} bytes are more than the server takes in one request"
+            rejected.append(Rejected(one.doc_id, one.row, reason))
+            return (), ""
+        middle = len(actions) // 2
+        first, reason = self._attempt(actions[:middle], rejected)
+        second, other = self._attempt(actions[middle:], rejected)
+        return [*first, *second], reason or other
+
+    def _read(
+        self, actions: Sequence[Action], answer: Answer, rejected: list[Rejected]
+    ) -> tuple[Sequence[Action], str]:
+        try:
+            found = orjson.loads(answer.body)
+            items = [next(iter(item.values())) for item in found.get("items", ())]
+        except (ValueError, AttributeError, StopIteration):
+            return actions, "an answer that is no JSON, as of a request that broke off"
+        if len(items) != len(actions):
+            raise EngineError(
+                f"the server answered for {len(items)} of {len(actions)} documents sent to "
+                f"{self._name!r}; is something between us that changes answers?"
+            )
+        if not found.get("errors"):
+            return (), ""
+        again: list[Action] = []
+        reason = ""
+        for action, item in zip(actions, items, strict=True):
+            status = int(item.get("status", 0))
+            if status in _BUSY:
+                again.append(action)
+                reason = f"{status} {_reason(item)}"
+            elif status >= 400 and not (action.deletes and status == _DELETED_BEFORE):
+                if status in _NO_FAULT_OF_THE_DOCUMENT:
+                    raise EngineError(
+                        f"{self._name!r} takes no documents: {status} {_reason(item)}"
+                    )
+                rejected.append(Rejected(action.doc_id, action.row, _reason(item)))
+        return again, reason
+
+
+def _reason(item: Mapping[str, Any]) -> str:
+    """Return what an answer says of one document: the reason, and what caused it."""
+    error = item.get("error") or {}
+    if not isinstance(error, Mapping):
+        return str(error)
+    reason = f"{error.get('type', 'unknown')}: {error.get('reason', '')}"
+    cause = (error.get("caused_by") or {}).get("reason")
+    return f"{reason} ({cause})" if cause else reason
+
+
+def first_reasons(rejected: Sequence[Rejected]) -> str:
+    """Return the first refusals, one line each."""
+    lines = [f"\n  {r.doc_id!r}: {r.reason}" for r in rejected[:SHOWN_REASONS]]
+    left = len(rejected) - SHOWN_REASONS
+    return "".join(lines) + (f"\n  and {left} more" if left > 0 else "")
+
+
+def requests_of(actions: Iterable[Action], options: BulkOptions) -> Iterator[list[Action]]:
+    """Split actions into requests of at most so many documents and about so many bytes."""
+    request: list[Action] = []
+    size = 0
+    for action in actions:
+        full = len(request) >= options.documents or size + len(action.lines) > options.bytes
+        if request and full:
+            yield request
+            request, size = [], 0
+        request.append(action)
+        size += len(action.lines)
+    if request:
+        yield request
+
+
+class RestBulkWriter:
+    """Fill an index: requests of many documents, a few of them on their way at once.
+
+    What is in memory is at most `in_flight` + 1 requests: `add` waits until one is answered.
+
+    Args:
+        send: Sends actions until each has been answered for, as `BulkSender.send` does.
+        lines: Gives the JSON of a document.
+        options: How much at once.
+        stop: What ends the waiting of `send` when it is set.
+        complete: Makes the index ready to be searched; told how many documents must be in it, at
+            least and at most.
+    """
+
+    def __init__(
+        self,
+        send: Callable[[Sequence[Action]], list[Rejected]],
+        lines: Lines,
+        options: BulkOptions,
+        stop: threading.Event,
+        complete: Callable[[int, int], None],
+    ) -> None:
+        self._send = send
+        self._lines = lines
+        self._options = options
+        self._stop = stop
+        self._complete = complete
+        self._threads = ThreadPoolExecutor(options.in_flight, thread_name_prefix="cascade-bulk")
+        self._room = threading.BoundedSemaphore(options.in_flight)
+        self._lock = threading.Lock()
+        self._answered: dict[int, int] = {}  # where a request that was answered begins and ends
+        self._acknowledged = options.skip
+        self._rejected: list[Rejected] = []
+        self._failure: Exception | None = None
+        self._ended = False
+        self._request: list[Action] = []
+        self._size = 0
+        self._begin = options.skip
+        self._seen = 0
+
+    @property
+    def acknowledged(self) -> int:
+        """How many documents, counted from the first, the server has answered for."""
+        with self._lock:
+            return self._acknowledged
+
+    @property
+    def rejected(self) -> Sequence[Rejected]:
+        """The documents that the server refused for what they are, by row."""
+        with self._lock:
+            return sorted(self._rejected, key=lambda one: one.row)
+
+    def add(self, row: int, document: Document, tokens: Mapping[str, Sequence[str]]) -> None:
+        """Add a document; the server's analysers make its terms, `tokens` are not sent.
+
+        Raises:
+            EngineError: If the server failed to take an earlier one.
+        """
+        if self._ended:
+            raise EngineError("the writer has ended; open another")
+        self._seen += 1
+        if self._seen <= self._options.skip:
+            return
+        reason = refusal(document.id)
+        if not reason:
+            try:
+                action = index_action(document.id, row, self._lines(row, document))
+            except (TypeError, ValueError) as error:
+                reason = f"it cannot be written as JSON: {error}"
+        if reason:
+            with self._lock:
+                self._rejected.append(Rejected(document.id, row, reason))
+            return
+        if self._size + len(action.lines) > self._options.bytes:
+            self._submit(self._seen - 1)
+        self._request.append(action)
+        self._size += len(action.lines)
+        if len(self._request) >= self._options.documents:
+            self._submit(self._seen)
+
+    def finish(self) -> None:
+        """Send the rest, wait for every answer, and make all of it searchable.
+
+        Raises:
+            EngineError: If the server fails, or holds another number of documents than it took.
+        """
+        if self._ended:
+            raise EngineError("the writer has ended; open another")
+        self._submit(self._seen)
+        self._threads.shutdown(wait=True)
+        self._ended = True
+        self._raise_failure()
+        most = self._acknowledged - len(self._rejected)
+        # What an earlier run was refused is not known here: of `skip` documents some may be absent.
+        self._complete(max(0, most - self._options.skip), most)
+
+    def abandon(self) -> None:
+        """Stop; nothing sends any more when this returns. The index keeps what it has taken."""
+        self._ended = True
+        self._stop.set()
+        self._request = []
+        self._threads.shutdown(wait=True, cancel_futures=True)
+
+    def _submit(self, end: int) -> None:
+        """Hand over the request of the documents up to `end`, those not sent among them."""
+        begin, actions = self._begin, self._request
+        self._begin, self._request, self._size = max(begin, end), [], 0
+        if not actions:
+            self._answer(begin, self._begin)
+            return
+        self._room.acquire()
+        try:
+            self._raise_failure()
+            self._threads.submit(self._run, begin, end, actions)
+        except BaseException:
+            self._room.release()
+            raise
+
+    def _run(self, begin: int, end: int, actions: Sequence[Action]) -> None:
+        try:
+            rejected = self._send(actions)
+        except Exception as error:
+            with self._lock:
+                self._failure = self._failure or error
+            self._stop.set()
+        else:
+            with self._lock:
+                self._rejected.extend(rejected)
+            self._answer(begin, end)
+        finally:
+            self._room.release()
+
+    def _answer(self, begin: int, end: int) -> None:
+        """Count documents as answered for; those behind a request under way wait for it."""
+        with self._lock:
+            if end > begin:
+                self._answered[begin] = end
+            while (reached := self._answered.pop(self._acknowledged, None)) is not None:
+                self._acknowledged = reached
+
+    def _raise_failure(self) -> None:
+        with self._lock:
+            if self._failure is not None:
+                raise self._failure

@@ -1,0 +1,193 @@
+"""Reading every document of an index of Elasticsearch or OpenSearch, from one view of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from cascade.engines._rest_client import Answer, RestClient, reason
+from cascade.errors import CascadeError, EngineError
+
+KEEP_ALIVE = "5m"
+MOST_AT_ONCE = 10_000
+"""The servers' own limit of hits in one answer."""
+
+_REFUSED = frozenset({400, 403, 404, 405})
+_FILTER = "error,_scroll_id,pit_id,timed_out,_shards.failed,_shards.failures"
+
+
+@dataclass(frozen=True, slots=True)
+class ViewPaths:
+    """Say how a server opens and closes a view that stays as it is, a point in time.
+
+    Attributes:
+        open: The path behind the index, to post to.
+        close: The path to delete.
+        id: The name of the view's id where it is opened and closed.
+    """
+
+    open: str
+    close: str
+    id: str
+
+
+ELASTICSEARCH_VIEW = ViewPaths("_pit", "/_pit", "id")
+OPENSEARCH_VIEW = ViewPaths("_search/point_in_time", "/_search/point_in_time", "pit_id")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Say what is read of each document.
+
+    Attributes:
+        body: The parts of a search body that ask for it.
+        parts: Where it lies in a hit, for the answer's filter.
+    """
+
+    body: Mapping[str, Any]
+    parts: tuple[str, ...]
+
+    @property
+    def filter_path(self) -> str:
+        """What an answer is cut down to."""
+        return ",".join([_FILTER, *(f"hits.hits.{part}" for part in ("sort", *self.parts))])
+
+
+class Scan:
+    """Read an index from end to end in pages.
+
+    A point in time and `search_after` are used where the server has them, else a scroll.
+
+    Args:
+        client: The server.
+        name: The index.
+        paths: How a view is opened.
+        size: Documents a page.
+    """
+
+    def __init__(self, client: RestClient, name: str, paths: ViewPaths, size: int) -> None:
+        self._client = client
+        self._name = name
+        self._paths = paths
+        self._size = max(1, min(size, MOST_AT_ONCE))
+
+    def pages(self, wanted: Wanted) -> Iterator[list[Any]]:
+        """Yield the hits, a list a page, none of them empty.
+
+        Raises:
+            NotFoundError: If there is no such index.
+            EngineError: If a part of the index does not answer.
+        """
+        view = self._open()
+        if view is not None:
+            first = self._page(view, None, wanted, allow=frozenset({400}))
+            if first.status < 400:
+                yield from self._by_view(view, first, wanted)
+                return
+            self._close(view)  # a server that cannot order by `_shard_doc`
+        yield from self._by_scroll(wanted)
+
+    def _open(self) -> str | None:
+        """Return the id of a view, None where there is no such thing or we may not."""
+        answer = self._client.request(
+            "POST",
+            f"/{self._name}/{self._paths.open}",
+            params={"keep_alive": KEEP_ALIVE},
+            allow=_REFUSED,
+        )
+        return None if answer.status >= 400 else str(orjson.loads(answer.body)[self._paths.id])
+
+    def _close(self, view: str) -> None:
+        closed: Any = [view] if self._paths is OPENSEARCH_VIEW else view
+        with suppress(CascadeError):  # it goes by itself when it is not asked for any more
+            self._client.request(
+                "DELETE", self._paths.close, body=orjson.dumps({self._paths.id: closed})
+            )
+
+    def _page(
+        self, view: str, after: list[Any] | None, wanted: Wanted, allow: frozenset[int]
+    ) -> Answer:
+        body = {
+            "size": self._size,
+            "pit": {"id": view, "keep_alive": KEEP_ALIVE},
+            "sort": [{"_shard_doc": "asc"}],
+            "track_total_hits": False,
+            **wanted.body,
+        }
+        if after is not None:
+            body["search_after"] = after
+        return self._client.request(
+            "POST",
+            "/_search",
+            params={"filter_path": wanted.filter_path},
+            body=orjson.dumps(body),
+            allow=allow,
+        )
+
+    def _by_view(self, view: str, first: Answer, wanted: Wanted) -> Iterator[list[Any]]:
+        try:
+            answer = first
+            while True:
+                found = self._read(answer)
+                view = str(found.get("pit_id", view))
+                hits = _hits(found)
+                if hits:
+                    yield hits
+                if len(hits) < self._size:
+                    return
+                answer = self._page(view, hits[-1]["sort"], wanted, allow=frozenset())
+        finally:
+            self._close(view)
+
+    def _by_scroll(self, wanted: Wanted) -> Iterator[list[Any]]:
+        body = {"size": self._size, "sort": ["_doc"], "track_total_hits": False, **wanted.body}
+        answer = self._client.request(
+            "POST",
+            f"/{self._name}/_search",
+            params={"scroll": KEEP_ALIVE, "filter_path": wanted.filter_path},
+            body=orjson.dumps(body),
+        )
+        scroll = ""
+        try:
+            while True:
+                found = orjson.loads(answer.body)
+                scroll = str(found.get("_scroll_id", scroll))
+                self._check(found)
+                hits = _hits(found)
+                if not hits:
+                    return
+                yield hits
+                answer = self._client.request(
+                    "POST",
+                    "/_search/scroll",
+                    params={"filter_path": wanted.filter_path},
+                    body=orjson.dumps({"scroll": KEEP_ALIVE, "scroll_id": scroll}),
+                )
+        finally:
+            with suppress(CascadeError):
+                self._client.request(
+                    "DELETE", "/_search/scroll", body=orjson.dumps({"scroll_id": [scroll]})
+                )
+
+    def _read(self, answer: Answer) -> dict[str, Any]:
+        found: dict[str, Any] = orjson.loads(answer.body)
+        self._check(found)
+        return found
+
+    def _check(self, found: Mapping[str, Any]) -> None:
+        shards = found.get("_shards", {})
+        if shards.get("failed") or found.get("timed_out"):
+            why = reason(orjson.dumps({"error": {"failed_shards": shards.get("failures", [])}}))
+            raise EngineError(
+                f"{shards.get('failed', 0)} parts of {self._name!r} did not answer, so that not "
+                f"every document could be read: {why or 'no reason given'}"
+            )
+
+
+def _hits(found: Mapping[str, Any]) -> list[Any]:
+    hits: list[Any] = found.get("hits", {}).get("hits", [])
+    return hits

@@ -1,0 +1,139 @@
+"""The search servers that tests run against; also a command that starts and stops them.
+
+    python tests/engines/servers.py start elasticsearch opensearch solr --env servers.env
+    python tests/engines/servers.py stop --env servers.env
+"""
+
+import argparse
+import json
+import shlex
+import sys
+import urllib.request
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from tests.engines.assembly import UnavailableError
+from tests.engines.processes import Process, start, stop
+
+Kind = Literal["elasticsearch", "opensearch", "solr"]
+VERSIONS: dict[str, str] = {"elasticsearch": "9.5.3", "opensearch": "3.8.0", "solr": "9.10.1"}
+PROCESS_LINE = "# process"
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server that answers at `url` (for Solr with the path `/solr`)."""
+
+    kind: str
+    url: str
+    version: str
+
+
+def url_variable(kind: str) -> str:
+    """Return the environment variable that names a running server of this kind."""
+    return f"CASCADE_TEST_{kind.upper()}_URL"
+
+
+def server_at(kind: str, url: str) -> Server:
+    """Ask a running server for its version.
+
+    Raises:
+        OSError: nothing answers at the address.
+    """
+    url = url.rstrip("/")
+    page = f"{url}/admin/info/system?wt=json" if kind == "solr" else url
+    with urllib.request.urlopen(page, timeout=30) as answer:
+        body = json.load(answer)
+    if kind == "solr":
+        return Server(kind, url, body["lucene"]["solr-spec-version"])
+    return Server(kind, url, body["version"]["number"])
+
+
+@dataclass(frozen=True)
+class Order:
+    """What to start: a kind, a version, and for Solr whether in cloud mode."""
+
+    kind: str
+    version: str
+    cloud: bool = False
+
+
+def parse_order(text: str) -> Order:
+    """Read `KIND[@VERSION]`, where the kind `solr-cloud` is Solr in cloud mode."""
+    named, _, version = text.partition("@")
+    kind = named.removesuffix("-cloud")
+    if kind not in VERSIONS or (kind != named and kind != "solr"):
+        accepted = ", ".join([*VERSIONS, "solr-cloud"])
+        raise argparse.ArgumentTypeError(
+            f"{text!r} names no server; write one of {accepted}, with @VERSION behind it if needed"
+        )
+    return Order(kind, version or VERSIONS[kind], kind != named)
+
+
+def start_all(orders: Sequence[Order]) -> dict[Order, Process]:
+    """Start servers in parallel; if one does not come up, stop the others and raise its error."""
+    with ThreadPoolExecutor(len(orders)) as pool:
+        futures = {
+            order: pool.submit(start, order.kind, order.version, cloud=order.cloud)
+            for order in orders
+        }
+    failures = [error for future in futures.values() if (error := future.exception())]
+    started = {order: f.result() for order, f in futures.items() if f.exception() is None}
+    if failures:
+        for process in started.values():
+            stop(process.pid, process.folder)
+        raise failures[0]
+    return started
+
+
+def _start(orders: Sequence[Order], env: Path) -> None:
+    if env.exists() and PROCESS_LINE in env.read_text("utf-8"):
+        sys.exit(f"{env} names started servers; stop them first: stop --env {env}")
+    try:
+        started = start_all(orders)
+    except UnavailableError as error:
+        sys.exit(str(error))
+    lines = []
+    for order, process in started.items():
+        lines.append(f"export {url_variable(order.kind)}={shlex.quote(process.url)}")
+        lines.append(f"{PROCESS_LINE} {process.pid} {process.folder}")
+    env.write_text("\n".join([*lines, ""]), "utf-8")
+
+
+def _stop(env: Path) -> None:
+    processes = [
+        line.removeprefix(PROCESS_LINE).split(maxsplit=1)
+        for line in env.read_text("utf-8").splitlines()
+        if line.startswith(PROCESS_LINE)
+    ]
+    with ThreadPoolExecutor(max(1, len(processes))) as pool:
+        list(pool.map(lambda process: stop(int(process[0]), Path(process[1])), processes))
+    env.unlink()
+
+
+def main() -> None:
+    """Run the command."""
+    parser = argparse.ArgumentParser(description="Start or stop search servers for tests.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    starting = commands.add_parser("start", help="start servers and write their addresses")
+    starting.add_argument(
+        "orders", nargs="+", type=parse_order, metavar="KIND[@VERSION]", help=", ".join(VERSIONS)
+    )
+    starting.add_argument("--env", type=Path, required=True, help="file of shell exports to write")
+    stopping = commands.add_parser("stop", help="stop the servers that a file names")
+    stopping.add_argument("--env", type=Path, required=True, help="file that start wrote")
+    options = parser.parse_args()
+    if options.command == "start":
+        _start(options.orders, options.env)
+    else:
+        _stop(options.env)
+
+
+if __name__ == "__main__":
+    main()

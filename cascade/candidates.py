@@ -96,6 +96,11 @@ class Documents(Protocol):
         """The name of the build these columns belong to."""
         ...
 
+    @property
+    def stale(self) -> tuple[str, ...]:
+        """The fields whose values are older than they may be, and therefore read as absent."""
+        ...
+
     def __len__(self) -> int:
         """Return how many documents there are."""
         ...
@@ -106,6 +111,13 @@ class Documents(Protocol):
 
     def rows(self, ids: Sequence[str]) -> Int32:
         """Return the row of each document id, -1 where it is unknown."""
+        ...
+
+    def deleted(self, rows: Int32) -> NDArray[np.bool_]:
+        """Return bool[n]: whether a row's document was taken away since the build.
+
+        False for a row that another of the same document has replaced, and for unknown ones.
+        """
         ...
 
     def numbers(self, names: Sequence[str], rows: Int32) -> Float64:

@@ -31,6 +31,16 @@ class Kind(StrEnum):
     VECTOR = "vector"
 
 
+class Role(StrEnum):
+    """Say what a field is there for."""
+
+    SEARCHED = "searched"
+    FILTERED = "filtered"
+    FACETED = "faceted"
+    SHOWN = "shown"
+    CATALOGUE = "catalogue"
+
+
 @dataclass(frozen=True, slots=True)
 class Field:
     """Describe one field.
@@ -45,6 +55,9 @@ class Field:
         synonyms: A file of synonyms in Solr's form, for a text field.
         dims: The length of a vector.
         strip_html: Whether markup is removed from a text before it is analysed.
+        given_roles: What the field is there for, beside being searched, which its boost says;
+            None takes all that its kind can be.
+        max_age_s: How old a volatile number or keyword may be, in seconds; None if it keeps.
     """
 
     name: str
@@ -55,6 +68,25 @@ class Field:
     synonyms: Path | None = None
     dims: int = 0
     strip_html: bool = False
+    given_roles: frozenset[Role] | None = None
+    max_age_s: float | None = None
+
+    @property
+    def roles(self) -> frozenset[Role]:
+        """What the field is there for."""
+        roles = _ROLES[self.kind] if self.given_roles is None else self.given_roles
+        searched = self.kind is Kind.TEXT and self.boost > 0
+        return roles | {Role.SEARCHED} if searched else roles - {Role.SEARCHED}
+
+
+_ROLES: Mapping[Kind, frozenset[Role]] = {
+    Kind.TEXT: frozenset({Role.SEARCHED, Role.SHOWN, Role.CATALOGUE}),
+    Kind.KEYWORD: frozenset({Role.FILTERED, Role.FACETED, Role.SHOWN, Role.CATALOGUE}),
+    Kind.NUMBER: frozenset({Role.FILTERED, Role.SHOWN, Role.CATALOGUE}),
+    Kind.DATE: frozenset({Role.FILTERED, Role.SHOWN, Role.CATALOGUE}),
+    Kind.VECTOR: frozenset({Role.SHOWN, Role.CATALOGUE}),
+}
+"""What a field of each kind can be, and is where its schema does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +120,37 @@ class Schema:
 
     @cached_property
     def filterable(self) -> Mapping[str, Field]:
-        """The keyword, number and date fields by name."""
-        kinds = (Kind.KEYWORD, Kind.NUMBER, Kind.DATE)
-        return {f.name: f for f in self.fields if f.kind in kinds}
+        """The fields that filters and sorting may name, by name."""
+        return self._having(Role.FILTERED)
+
+    @cached_property
+    def faceted(self) -> Mapping[str, Field]:
+        """The fields whose values may be counted, by name."""
+        return self._having(Role.FACETED)
+
+    @cached_property
+    def hidden(self) -> frozenset[str]:
+        """The keys of a document that pages leave out: those that only hidden fields read.
+
+        A key may be a pattern such as `attr_t_*`; `shown` applies them.
+        """
+        hidden: set[str] = set()
+        for spec in self.fields:
+            if Role.SHOWN not in spec.roles:
+                hidden.update(spec.source or (spec.name,))
+        return frozenset(hidden)
+
+    def shown(self, raw: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return a document as pages show it: as it was given, without what is hidden."""
+        if not self.hidden:
+            return raw
+        return {key: value for key, value in raw.items() if not self._hides(key)}
+
+    def _hides(self, key: str) -> bool:
+        return any(key == h or ("*" in h and fnmatch.fnmatchcase(key, h)) for h in self.hidden)
+
+    def _having(self, role: Role) -> Mapping[str, Field]:
+        return {f.name: f for f in self.fields if role in f.roles}
 
     def of_kind(self, *kinds: Kind) -> tuple[Field, ...]:
         """Return the fields of these kinds, in order."""

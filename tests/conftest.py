@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+# The search servers: see docs/engine-servers.md.
+pytest_plugins = ["tests.engines.fixtures"]
+
 ROOT = Path(__file__).resolve().parent.parent
 DEMO_TIMEOUT_S = 300
 UNSUPPORTED = "unsupported:"

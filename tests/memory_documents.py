@@ -20,6 +20,7 @@ class MemoryDocuments:
     """Hold documents given as dicts: text as str, keywords as list of str, numbers as float."""
 
     generation = "memory"
+    stale = ()
 
     def __init__(
         self, fields: Mapping[str, str], documents: Sequence[Mapping[str, object]]
@@ -57,6 +58,9 @@ class MemoryDocuments:
     def rows(self, ids):
         index = {str(d.get("id", i)): i for i, d in enumerate(self.documents)}
         return np.array([index.get(i, -1) for i in ids], dtype=np.int32)
+
+    def deleted(self, rows):
+        return np.zeros(len(rows), dtype=np.bool_)
 
     def numbers(self, names, rows):
         values = [[self._at(r).get(n, np.nan) for n in names] for r in rows.tolist()]

@@ -21,7 +21,7 @@ FLOORS = {
     **dict.fromkeys(["pipeline", "registry"], 3),
     **dict.fromkeys(["evaluation", "events", "indexing", "shop", "training"], 4),
     **dict.fromkeys(["config", "workflows"], 5),
-    "service": 6,
+    **dict.fromkeys(["relevance", "service"], 6),
     "cli": 7,
     "__main__": 8,
 }

@@ -100,6 +100,11 @@ class Catalogue:
         return self._count
 
     @property
+    def stale(self) -> tuple[str, ...]:
+        """No field: a snapshot does not know how old it is."""
+        return ()
+
+    @property
     def vocabulary_size(self) -> int:
         """How many distinct terms all fields have together."""
         return len(self._vocabulary)
@@ -111,6 +116,10 @@ class Catalogue:
     def rows(self, ids: Sequence[str]) -> Int32:
         """Return the row of each document id, -1 where it is unknown."""
         return self._ids.numbers(ids)
+
+    def deleted(self, rows: Int32) -> NDArray[np.bool_]:
+        """Return bool[n] of False: what a build wrote stays; a `LiveCatalogue` knows more."""
+        return np.zeros(len(rows), dtype=np.bool_)
 
     def numbers(self, names: Sequence[str], rows: Int32) -> Float64:
         """Return number and date columns, float64[n, len(names)], NaN where absent."""
@@ -141,6 +150,10 @@ class Catalogue:
         self._at(self._values, name, "keyword")
         return gathered(self._arrays[f"{name}.term_offsets"], self._arrays[f"{name}.terms"], codes)
 
+    def keyword_count(self, name: str) -> int:
+        """Return how many distinct values a keyword field has; codes lie below it."""
+        return len(self._at(self._values, name, "keyword"))
+
     def tokens(self, name: str, rows: Int32) -> Ragged:
         """Return the term ids of a text field in the order of the text, for each row."""
         self._at(self._statistics, name, "text")
@@ -165,6 +178,10 @@ class Catalogue:
             for i in missing.tolist():
                 terms[i] = numbered.setdefault(tokens[i], -2 - len(numbered))
         return terms
+
+    def terms(self, tokens: Sequence[str]) -> Int32:
+        """Return the term id of each token, as an analyser made it, -1 where no document has it."""
+        return self._vocabulary.numbers(tokens)
 
     def statistics(self, name: str) -> TextStatistics:
         """Return the corpus statistics of a text field."""

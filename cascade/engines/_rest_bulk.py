@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from cascade.engines._rest_client import Answer, RestClient
+from cascade.engines._rest_index import at
 from cascade.errors import DeadlineError, EngineError, EngineUnavailableError
 from cascade.hosting import BulkOptions, Rejected
 from cascade.schema import Document
@@ -108,7 +109,7 @@ class BulkSender:
 
     def _wait_s(self, attempt: int) -> float:
         """Return how long to wait: doubled each time, by chance up to half of it less."""
-        most = min(self._options.backoff_s * 2.0 ** (attempt - 1), LONGEST_WAIT_S)
+        most = min(self._options.backoff_s * 2.0 ** min(attempt - 1, 30), LONGEST_WAIT_S)
         return most * self._random.uniform(0.5, 1.0)
 
     def _attempt(
@@ -118,7 +119,7 @@ class BulkSender:
         try:
             answer = self._client.request(
                 "POST",
-                f"/{self._name}/_bulk",
+                f"{at(self._name)}/_bulk",
                 params=_PARAMS,
                 body=b"".join([action.lines for action in actions]),
                 ndjson=True,

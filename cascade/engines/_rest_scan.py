@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from cascade.engines._rest_client import Answer, RestClient, reason
+from cascade.engines._rest_index import at
 from cascade.errors import CascadeError, EngineError
 
 KEEP_ALIVE = "5m"
@@ -45,16 +46,19 @@ class Wanted:
 
     Attributes:
         body: The parts of a search body that ask for it.
-        parts: Where it lies in a hit, for the answer's filter.
+        part: What of a hit it is, so that the rest of the answer is left out; "" for all, since a
+            server that cuts an answer down writes the documents in it anew.
     """
 
     body: Mapping[str, Any]
-    parts: tuple[str, ...]
+    part: str = ""
 
     @property
-    def filter_path(self) -> str:
+    def params(self) -> dict[str, str]:
         """What an answer is cut down to."""
-        return ",".join([_FILTER, *(f"hits.hits.{part}" for part in ("sort", *self.parts))])
+        if not self.part:
+            return {}
+        return {"filter_path": f"{_FILTER},hits.hits.sort,hits.hits.{self.part}"}
 
 
 class Scan:
@@ -95,7 +99,7 @@ class Scan:
         """Return the id of a view, None where there is no such thing or we may not."""
         answer = self._client.request(
             "POST",
-            f"/{self._name}/{self._paths.open}",
+            f"{at(self._name)}/{self._paths.open}",
             params={"keep_alive": KEEP_ALIVE},
             allow=_REFUSED,
         )
@@ -123,7 +127,7 @@ class Scan:
         return self._client.request(
             "POST",
             "/_search",
-            params={"filter_path": wanted.filter_path},
+            params=wanted.params,
             body=orjson.dumps(body),
             allow=allow,
         )
@@ -147,8 +151,8 @@ class Scan:
         body = {"size": self._size, "sort": ["_doc"], "track_total_hits": False, **wanted.body}
         answer = self._client.request(
             "POST",
-            f"/{self._name}/_search",
-            params={"scroll": KEEP_ALIVE, "filter_path": wanted.filter_path},
+            f"{at(self._name)}/_search",
+            params={"scroll": KEEP_ALIVE, **wanted.params},
             body=orjson.dumps(body),
         )
         scroll = ""
@@ -164,7 +168,7 @@ class Scan:
                 answer = self._client.request(
                     "POST",
                     "/_search/scroll",
-                    params={"filter_path": wanted.filter_path},
+                    params=wanted.params,
                     body=orjson.dumps({"scroll": KEEP_ALIVE, "scroll_id": scroll}),
                 )
         finally:

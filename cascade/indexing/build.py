@@ -2,23 +2,42 @@
 
 from __future__ import annotations
 
+import shutil
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any, TypeAlias
 
 from cascade.catalogue import Catalogue, CatalogueWriter
-from cascade.errors import CascadeError, ChecksumError, DocumentError
+from cascade.errors import (
+    CascadeError,
+    ChecksumError,
+    DeadlineError,
+    EngineError,
+    EngineUnavailableError,
+    InputError,
+    NotFoundError,
+    RefusedError,
+)
+from cascade.hosting import BulkOptions, IndexHost, IndexState, Place
+from cascade.indexing.builders import refuse_other_builders
+from cascade.indexing.checkpoint import Checkpoint, Resuming, place_in, schema_digest
 from cascade.indexing.checksums import checksums
-from cascade.indexing.generations import Generation, Store
-from cascade.indexing.products import OnError, Quarantine
-from cascade.indexing.reading import Analysed, read_analysed
-from cascade.protocols import Engine, IndexWriter
+from cascade.indexing.dead_letters import DeadLetters, OnError, Quarantine
+from cascade.indexing.filling import Filling
+from cascade.indexing.generations import CHECKPOINT, Generation, Store
+from cascade.indexing.meter import Meter
+from cascade.indexing.reading import read_analysed
+from cascade.indexing.sources import SPOOL, Source
 from cascade.schema import Schema
 
-Progress = Callable[[int], None]
-REPORT_EVERY = 1_000
+Progress: TypeAlias = Callable[[str, int, int | None], None]
+"""Told the step's name, how much of it is done, and how much there is (None: unknown)."""
+LETTERS = "dead.ndjson"
+# A node that restarts is away for about half a minute: these are a minute and more of waiting.
+BULK = BulkOptions(retries=14)
 
 
 @dataclass(frozen=True)
@@ -28,10 +47,13 @@ class BuildReport:
     Attributes:
         generation: What was built.
         documents: How many documents it has.
-        skipped: How many lines were left out.
+        skipped: How many lines and documents were left out.
         reasons: Why, for the first of them.
         seconds: How long it took.
         removed: Older generations that went.
+        live: Whether it became the live one.
+        resumed: How many documents an earlier run of this build had brought into the index.
+        letters: The file of all that was left out.
     """
 
     generation: Generation
@@ -40,19 +62,9 @@ class BuildReport:
     reasons: tuple[str, ...]
     seconds: float
     removed: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class EngineAccess:
-    """Say how the engine of a build is written and opened.
-
-    Attributes:
-        open_writer: Opens its writer in a folder.
-        open_engine: Opens what was written, in a generation that is not published yet.
-    """
-
-    open_writer: Callable[[Path], IndexWriter]
-    open_engine: Callable[[Generation], Engine]
+    live: bool = False
+    resumed: int = 0
+    letters: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -64,104 +76,254 @@ class BuildOptions:
         swap: Whether the new generation becomes the live one.
         keep: How many generations stay.
         beside: Whether a process of its own reads and analyses, as `read_analysed` says.
+        bulk: How the index is filled.
+        log_position: Where the log of updates stands as the build begins, if there is a log.
+        before_publish: Called when the index is filled and checked, with its place and the log's
+            position at the first start of this build, which may be an earlier run's: it brings
+            what was logged since then into the index.
     """
 
     on_error: OnError = OnError.REFUSE
     swap: bool = True
     keep: int = 2
     beside: bool = False
+    bulk: BulkOptions = BULK
+    log_position: int | None = None
+    before_publish: Callable[[Place, int | None], None] | None = None
+
+
+DEFAULT = BuildOptions()
 
 
 def build(
     store: Store,
     schema: Schema,
-    inputs: Sequence[Path],
-    engine: EngineAccess,
-    options: BuildOptions,
+    source: Source,
+    host: IndexHost,
+    options: BuildOptions = DEFAULT,
     progress: Progress | None = None,
 ) -> BuildReport:
-    """Build a generation from product files; it is there whole or not at all.
+    """Build a generation from documents; it is there whole or not at all.
 
-    Every checksum of the catalogue is compared, and the engine opened, before it is published.
+    Where a build of the same documents and fields was killed, or lost its server, this one goes
+    on with the index that it left, from the last document that the server had acknowledged.
+    Every checksum of the catalogue is compared, and the index counted and opened, before it is
+    published.
 
     Args:
         store: Where it goes.
         schema: The fields.
-        inputs: Files of one JSON object a line.
-        engine: How the engine is written and opened.
+        source: The documents.
+        host: Who holds the index.
         options: How.
-        progress: Told the number of documents so far.
+        progress: Told the steps "read" (of an index) and "index", in documents.
 
     Raises:
         DocumentError: For a bad line that is refused, or when no document is left.
+        RefusedError: If a build of this index runs.
         ChecksumError: If what was written cannot be read again as it was written.
+        EngineError: If the server fails; the next build of the same goes on from there.
     """
     start = time.perf_counter()
-    quarantine = Quarantine(options.on_error)
-    removed: list[str] = []
-    with store.stage() as (name, staged):
+    digest = schema_digest(schema)
+    begun = Checkpoint(source.identity(), digest, host.kind, log_position=options.log_position)
+    with store.stage(Resuming(host, source, begun), host.names(store.index)) as (name, staged):
+        refuse_other_builders(host, store.index, {*store.names(), name})
+        one = _Build(store, schema, source, host, options, progress or _silent)
+        one.begin(name, staged, begun)
+        try:
+            return one.run(start)
+        except BaseException as error:
+            one.end(error)
+            raise
+
+
+@dataclass
+class _Build:
+    """Hold what one build passes from step to step."""
+
+    store: Store
+    schema: Schema
+    source: Source
+    host: IndexHost
+    options: BuildOptions
+    progress: Progress
+    staged: Path = field(init=False)
+    place: Place = field(init=False)
+    begun: Checkpoint = field(init=False)
+    checkpoint: Checkpoint = field(init=False)
+    resumed: int = field(init=False)
+
+    def begin(self, name: str, staged: Path, begun: Checkpoint) -> None:
+        """Take the folder, and what an earlier run left in it."""
+        self.staged, self.place, self.begun = staged, place_in(name, staged), begun
+        self.checkpoint = begun
+        left = Checkpoint.read(staged)
+        if left is not None:
+            self._save(replace(left, builder=begun.builder))
+            # It is written anew: it takes the same rows from the same documents.
+            shutil.rmtree(staged / "catalogue", ignore_errors=True)
+        self.resumed = self.checkpoint.acknowledged
+
+    def run(self, start: float) -> BuildReport:
+        """Fill, verify, publish and swap."""
+        tell = self.progress
+        files = self.source.files(self.staged, lambda count: tell("read", count, None))
+        if not self.checkpoint.identity:
+            self._create()
+        with DeadLetters(self.staged / LETTERS) as letters:
+            quarantine = Quarantine(self.options.on_error, letters)
+            filling = self._fill(files, quarantine)
+        documents = filling.count - len(filling.refused)
+        manifest: dict[str, Any] = {
+            "documents": documents,
+            "skipped": quarantine.count,
+            "schema": self.schema.definition(),
+            "refused": sorted(filling.refused),
+            "log_position": self.checkpoint.log_position,
+        }
+        state = self._verify(documents)
+        manifest["index"] = {
+            "kind": self.host.kind,
+            "name": self.place.name,
+            "identity": state.identity,
+        }
+        self._replay()
+        kept = self._keep_letters()
+        manifest["engine"] = checksums(self.staged / "engine")
+        generation, removed = self._publish(manifest)
+        return BuildReport(
+            generation=generation,
+            documents=documents,
+            skipped=quarantine.count,
+            reasons=tuple(quarantine.reasons),
+            seconds=time.perf_counter() - start,
+            removed=removed,
+            live=self.options.swap,
+            resumed=self.resumed,
+            letters=kept,
+        )
+
+    def end(self, error: BaseException) -> None:
+        """Leave what can be gone on with, and nothing otherwise.
+
+        Raises:
+            EngineError: With what can be done about it, if the server failed.
+        """
+        left = Checkpoint.read(self.staged)
+        if left is not None and left.acknowledged and not self._is_final(error, left):
+            if isinstance(error, EngineError):
+                raise type(error)(
+                    f"{error}. {left.acknowledged:,} documents are in {self.place.name}; the same "
+                    "build goes on from there"
+                ) from error
+            return
+        with suppress(CascadeError):  # what failed first is what matters
+            Resuming(self.host, self.source, self.begun).release(self.place.name, self.staged)
+            (self.staged / CHECKPOINT).unlink(missing_ok=True)
+
+    def _is_final(self, error: BaseException, left: Checkpoint) -> bool:
+        """Tell whether going on would end in the same error."""
+        if left.replaying or isinstance(error, InputError | RefusedError):
+            return True
+        stuck = self.resumed >= left.acknowledged
+        passing = isinstance(error, EngineUnavailableError | DeadlineError)
+        return stuck and isinstance(error, EngineError) and not passing
+
+    def _fill(self, files: Sequence[Path], quarantine: Quarantine) -> Filling:
+        bulk = replace(self.options.bulk, skip=self.checkpoint.acknowledged)
+        meter = Meter(files)
+        reading = read_analysed(
+            files, self.schema, quarantine, meter=meter, beside=self.options.beside
+        )
         with (
-            closing(read_analysed(inputs, schema, quarantine, beside=options.beside)) as documents,
-            CatalogueWriter(staged / "catalogue", schema, name) as catalogue,
+            closing(reading) as documents,
+            CatalogueWriter(self.staged / "catalogue", self.schema, self.place.name) as catalogue,
         ):
-            writer = engine.open_writer(staged / "engine")
+            writer = self.host.open_writer(self.place, self.schema, bulk)
+            backlog = bulk.documents * (bulk.in_flight + 2)
+            filling = Filling(catalogue, writer, quarantine, self.checkpoint, self._save, backlog)
             try:
-                count = _fill(catalogue, writer, documents, quarantine, progress)
-                catalogue.finish()
-                writer.finish()
+                filling.run(
+                    documents,
+                    lambda count: self.progress("index", count, meter.expected(count)),
+                )
             except BaseException:
                 with suppress(CascadeError):  # what failed first is what matters
                     writer.abandon()
                 raise
-        manifest = {"documents": count, "skipped": quarantine.count, "schema": schema.definition()}
-        _verify(Generation(name, staged, manifest), schema, engine)
-        manifest["engine"] = checksums(staged / "engine")
-        with store.alone():
-            generation = store.publish(name, staged, manifest)
-            if options.swap:
-                store.make_live(name)
-                removed = store.prune(options.keep)
-    return BuildReport(
-        generation=generation,
-        documents=count,
-        skipped=quarantine.count,
-        reasons=tuple(quarantine.reasons),
-        seconds=time.perf_counter() - start,
-        removed=tuple(removed),
-    )
+        return filling
 
+    def _save(self, checkpoint: Checkpoint) -> None:
+        self.checkpoint = checkpoint
+        checkpoint.write(self.staged)
 
-def _verify(generation: Generation, schema: Schema, engine: EngineAccess) -> None:
-    """Open what was written as a serving process would, with every checksum."""
-    Catalogue.open(generation.catalogue, schema, verify=True)
-    opened = engine.open_engine(generation)
-    try:
-        if not opened.healthy():
-            raise ChecksumError(f"the index in {generation.engine} does not answer; build it again")
-    finally:
-        opened.close()
+    def _create(self) -> None:
+        # Written before the index is made, so that whoever finds the folder knows whose it is.
+        self.checkpoint.write(self.staged)
+        builder = self.checkpoint.builder
+        about = {
+            "generation": self.place.name,
+            "made_by": "cascade",
+            "schema": self.checkpoint.schema,
+            "build": self.checkpoint.build,
+            "builder": f"process {builder.pid} on {builder.host}",
+            "started": builder.started,
+        }
+        self.host.create(self.place, self.schema, about)
+        # An engine that cannot say how an empty index stands has nothing to go on with either.
+        with suppress(NotFoundError, ChecksumError):
+            identity = self.host.state(self.place).identity
+            self._save(replace(self.checkpoint, identity=identity))
 
-
-def _fill(
-    catalogue: CatalogueWriter,
-    writer: IndexWriter,
-    documents: Iterable[Analysed],
-    quarantine: Quarantine,
-    progress: Progress | None,
-) -> int:
-    count = 0
-    for found in documents:
+    def _verify(self, documents: int) -> IndexState:
+        """Open what was written as a serving process would, with every checksum and count."""
+        catalogue = Catalogue.open(self.staged / "catalogue", self.schema, verify=True)
+        state = self.host.state(self.place)
+        if state.failed_shards:
+            raise EngineError(f"{state.failed_shards} parts of {self.place.name} do not answer")
+        if state.documents != documents:
+            raise ChecksumError(
+                f"{self.place.name} has {state.documents:,} documents; {documents:,} were brought "
+                "into it; does another write to it? Build it again"
+            )
+        engine = self.host.engine(self.place, self.schema, catalogue)
         try:
-            catalogue.add(found.document, found.tokens)
-        except DocumentError as error:
-            quarantine.put(f"{found.place}: {error}")
-            continue
-        writer.add(count, found.document, found.tokens)
-        count += 1
-        if progress is not None and count % REPORT_EVERY == 0:
-            progress(count)
-    if count == 0:
-        raise DocumentError(
-            "no document can be used" + "".join(f"\n  {reason}" for reason in quarantine.reasons)
-        )
-    return count
+            if not engine.healthy():
+                raise EngineUnavailableError(f"the index {self.place.name} does not answer")
+        finally:
+            engine.close()
+        return state
+
+    def _replay(self) -> None:
+        """Bring in what was logged since the build began."""
+        if self.options.before_publish is not None:
+            self._save(replace(self.checkpoint, replaying=True))
+            self.options.before_publish(self.place, self.checkpoint.log_position)
+
+    def _keep_letters(self) -> Path | None:
+        """Put the dead letters beside the generation, if there are any."""
+        written, kept = self.staged / LETTERS, self.store.root / f"{self.place.name}.{LETTERS}"
+        if not written.is_file():
+            kept.unlink(missing_ok=True)
+            return None
+        written.replace(kept)
+        return kept
+
+    def _publish(self, manifest: Mapping[str, Any]) -> tuple[Generation, tuple[str, ...]]:
+        store, name = self.store, self.place.name
+        removed: list[str] = []
+        (self.staged / SPOOL).unlink(missing_ok=True)
+        with store.alone():
+            generation = store.publish(name, self.staged, manifest)
+            (generation.path / CHECKPOINT).unlink(missing_ok=True)
+            if self.options.swap:
+                store.make_live(name)
+                removed = store.prune(self.options.keep)
+        for old in removed:
+            self.host.drop(place_in(old, store.root / old))
+        return generation, tuple(removed)
+
+
+def _silent(step: str, done: int, total: int | None) -> None:
+    """Tell nobody."""

@@ -1,4 +1,4 @@
-"""Generations in a folder: `<store>/<index>-000001/`, and a pointer to the live one."""
+"""Generations in a store: `<store>/<index>-000001/`, and a pointer to the live one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +16,13 @@ from typing import Any, Protocol
 
 from cascade.errors import ChecksumError, NotFoundError, RefusedError
 from cascade.hosting import Place
+from cascade.indexing.holds import held
+from cascade.indexing.objects import FolderObjects, Objects
 
 MANIFEST = "generation.json"
 CHECKPOINT = "checkpoint.json"
 """The file of a staged folder that says how far a build came, and that it can be gone on with."""
-_BUILDING = ".building-"
+BUILDING = ".building-"
 
 
 class Leftovers(Protocol):
@@ -33,6 +35,14 @@ class Leftovers(Protocol):
     def release(self, name: str, folder: Path) -> None:
         """Let go of what lies elsewhere and belongs to a folder that is about to be removed."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Pointer:
+    """Say which generation is live, and which was before it."""
+
+    generation: str
+    previous: str | None = None
 
 
 @dataclass(frozen=True)
@@ -76,6 +86,7 @@ class Store:
     def __init__(self, root: Path, index: str) -> None:
         self.root = root
         self.index = index
+        self.objects: Objects = FolderObjects(root)
         self._pattern = re.compile(re.escape(index) + r"-(\d{6})\Z")
 
     def names(self) -> list[str]:
@@ -88,15 +99,27 @@ class Store:
             if self._pattern.match(p.name) and (p / MANIFEST).is_file()
         )
 
+    def pointer(self) -> Pointer | None:
+        """Return which generation is live, if one is.
+
+        Raises:
+            ChecksumError: If what says so is damaged.
+        """
+        key = self._pointer_key()
+        raw = self.objects.read(key)
+        if raw is None:
+            return None
+        try:
+            content = json.loads(raw)
+            previous = content.get("previous")
+            return Pointer(str(content["generation"]), None if previous is None else str(previous))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ChecksumError(f"{self.objects.label}/{key} is damaged: {error}") from None
+
     def live_name(self) -> str | None:
         """Return the name of the live generation, if there is one."""
-        try:
-            content = json.loads((self.root / f"{self.index}.live.json").read_text())
-            return str(content["generation"])
-        except FileNotFoundError:
-            return None
-        except (ValueError, KeyError, TypeError) as error:
-            raise ChecksumError(f"{self.root / self.index}.live.json is damaged: {error}") from None
+        pointer = self.pointer()
+        return None if pointer is None else pointer.generation
 
     def live(self) -> Generation:
         """Return the live generation.
@@ -108,7 +131,7 @@ class Store:
         name = self.live_name()
         if name is None:
             raise NotFoundError(
-                f"there is no index {self.index!r} in {self.root}; "
+                f"there is no index {self.index!r} in {self.objects.label}; "
                 "`cascade index build --input FILE` makes one"
             )
         return self.get(name)
@@ -119,16 +142,23 @@ class Store:
         Raises:
             ChecksumError: If its folder is not whole.
         """
-        path = self.root / name
+        return self.listed(name)
+
+    def listed(self, name: str) -> Generation:
+        """Return what a generation says of itself; its files need not be on this machine.
+
+        Raises:
+            ChecksumError: If it is not whole.
+        """
+        raw = self.objects.read(f"{name}/{MANIFEST}")
+        where = f"{self.objects.label}/{name}"
+        if raw is None:
+            raise ChecksumError(f"{where} is missing or half-written; build the index again")
         try:
-            manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise ChecksumError(
-                f"{path} is missing or half-written; build the index again"
-            ) from None
+            manifest = json.loads(raw)
         except ValueError as error:
-            raise ChecksumError(f"{path / MANIFEST} is damaged: {error}") from None
-        return Generation(name, path, manifest)
+            raise ChecksumError(f"{where}/{MANIFEST} is damaged: {error}") from None
+        return Generation(name, self.root / name, manifest)
 
     @contextmanager
     def stage(
@@ -151,14 +181,14 @@ class Store:
         with self.alone():
             path, held = self._leftover(leftovers)
             if path is None:
-                there = [p.name.removeprefix(_BUILDING) for p in self.root.iterdir()]
+                there = [p.name.removeprefix(BUILDING) for p in self.root.iterdir()]
                 numbers = [int(m.group(1)) for m in map(self._pattern.match, [*there, *taken]) if m]
                 name = f"{self.index}-{max(numbers, default=0) + 1:06d}"
-                path = self.root / f"{_BUILDING}{name}"
+                path = self.root / f"{BUILDING}{name}"
                 path.mkdir()
                 held = _locked(path, wait=True)
         try:
-            yield path.name.removeprefix(_BUILDING), path
+            yield path.name.removeprefix(BUILDING), path
         finally:
             if not (path / CHECKPOINT).is_file():
                 shutil.rmtree(path, ignore_errors=True)
@@ -173,37 +203,64 @@ class Store:
 
     def make_live(self, name: str) -> None:
         """Let a generation be the one that new readers open."""
-        path = self.root / f"{self.index}.live.json"
-        staged = path.with_name(f".{path.name}.{name}")
-        try:
-            _write(staged, {"generation": name})
-            staged.replace(path)
-        finally:
-            staged.unlink(missing_ok=True)
+        before = self.pointer()
+        if before is not None and before.generation == name:
+            return
+        self.point(Pointer(name, None if before is None else before.generation))
+
+    def point(self, pointer: Pointer) -> None:
+        """Say which generation is live."""
+        content = {"generation": pointer.generation, "previous": pointer.previous}
+        self.objects.write(self._pointer_key(), json.dumps(content).encode())
+
+    def spared(self, keep: int) -> dict[str, str]:
+        """Return why each of the generations that must stay does.
+
+        The newest `keep` stay, the live one, the one before it, and those that a process holds.
+        """
+        spared = dict.fromkeys(self.names()[-keep:], f"one of the newest {keep}")
+        for name, replicas in held(self.objects, self.index).items():
+            spared[name] = f"held by {', '.join(sorted(replicas))}"
+        if (pointer := self.pointer()) is not None:
+            if pointer.previous is not None:
+                spared[pointer.previous] = "a rollback goes back to it"
+            spared[pointer.generation] = "live"
+        return spared
 
     def prune(self, keep: int) -> list[str]:
-        """Remove all but the newest `keep` generations and the live one; return their names."""
-        live = self.live_name()
-        old = [name for name in self.names()[:-keep] if name != live]
+        """Remove every generation that nothing spares; return their names."""
+        spared = self.spared(keep)
+        old = [name for name in self.names() if name not in spared]
         for name in old:
-            shutil.rmtree(self.root / name, ignore_errors=True)
+            self.remove(name)
         return old
+
+    def remove(self, name: str) -> None:
+        """Remove a generation; it is no longer one from the first moment on."""
+        self.objects.remove(f"{name}/{MANIFEST}")
+        self.objects.remove(name)
+
+    def trim(self, wanted: Collection[str]) -> None:
+        """Remove copies that this machine made of other generations; a plain folder has none."""
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Hold off other builds while the set of generations, or the live one, changes."""
-        descriptor = _locked(self.root, wait=True)
-        try:
+        """Hold off other builds while the set of generations, or the live one, changes.
+
+        Not to be entered again by whoever is in it.
+        """
+        with self.objects.alone(self.index):
             yield
-        finally:
-            os.close(descriptor)
+
+    def _pointer_key(self) -> str:
+        return f"{self.index}.live.json"
 
     def _leftover(self, leftovers: Leftovers | None) -> tuple[Path | None, int]:
         """Return the folder to go on with, locked; remove the others."""
         left = [
             path
-            for path in sorted(self.root.glob(f"{_BUILDING}*"), reverse=True)
-            if self._pattern.match(path.name.removeprefix(_BUILDING))
+            for path in sorted(self.root.glob(f"{BUILDING}*"), reverse=True)
+            if self._pattern.match(path.name.removeprefix(BUILDING))
         ]
         locks: list[int] = []
         kept: tuple[Path | None, int] = (None, -1)
@@ -211,7 +268,7 @@ class Store:
             for path in left:
                 locks.append(self._locked_leftover(path))
             for path, lock in zip(left, locks, strict=True):
-                name = path.name.removeprefix(_BUILDING)
+                name = path.name.removeprefix(BUILDING)
                 if leftovers is not None and kept[0] is None and leftovers.resumes(name, path):
                     kept = path, lock
                     continue
@@ -232,7 +289,7 @@ class Store:
             return _locked(path, wait=False)
         except BlockingIOError:
             raise RefusedError(
-                f"a build of {self.index!r} runs: {path.name.removeprefix(_BUILDING)}, "
+                f"a build of {self.index!r} runs: {path.name.removeprefix(BUILDING)}, "
                 f"{_builder(path)}; wait for it, or end that process"
             ) from None
 

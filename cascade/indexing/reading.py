@@ -19,14 +19,16 @@ from pathlib import Path
 from typing import Any
 
 from cascade.errors import DocumentError, InputError
-from cascade.indexing.products import OnError, Quarantine, read_products
+from cascade.indexing.dead_letters import Given, OnError, Quarantine
+from cascade.indexing.meter import Meter
+from cascade.indexing.sources import read_products
 from cascade.schema import Document, Kind, Schema
 from cascade.text import analyser
 
 BLOCK_DOCUMENTS = 256
 BLOCKS_AHEAD = 8
 Tokens = dict[str, list[str]]
-_DOCUMENT, _LEFT_OUT, _FAILED = range(3)
+_DOCUMENT, _LEFT_OUT, _FAILED, _READ = range(4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,44 +41,53 @@ class Analysed:
 
 
 def read_analysed(
-    inputs: Sequence[Path], schema: Schema, quarantine: Quarantine, *, beside: bool = False
+    inputs: Sequence[Path],
+    schema: Schema,
+    quarantine: Quarantine,
+    *,
+    meter: Meter | None = None,
+    beside: bool = False,
 ) -> Generator[Analysed, None, None]:
     """Yield the documents of product files, checked and analysed, in order.
 
     Args:
-        inputs: Files of one JSON object a line.
+        inputs: Files, of the forms that `sources` reads.
         schema: The fields.
         quarantine: Takes the lines that cannot be used.
+        meter: Told how much was read.
         beside: Whether a process of its own does the work. It is spawned, so the caller's main
             module must be one that can be imported again.
 
     Raises:
         DocumentError: For a bad line that is refused, or a file that cannot be read.
     """
+    meter = Meter(inputs) if meter is None else meter
     if not beside:
-        yield from _read_here(inputs, schema, quarantine)
+        yield from _read_here(inputs, schema, quarantine, meter)
         return
     with closing(_read_beside(inputs, schema)) as items:
         for kind, *item in items:
-            if kind == _FAILED:
-                raise DocumentError(item[0])
-            if kind == _LEFT_OUT:
-                quarantine.put(item[0])
-            else:
+            if kind == _DOCUMENT:
                 place, tokens, *document = item
                 yield Analysed(place, Document(*document), tokens)
+            elif kind == _READ:
+                meter.tell(item[0])
+            elif kind == _LEFT_OUT:
+                quarantine.put(*item)
+            else:
+                raise DocumentError(item[0])
 
 
 def _read_here(
-    inputs: Sequence[Path], schema: Schema, quarantine: Quarantine
+    inputs: Sequence[Path], schema: Schema, quarantine: Quarantine, meter: Meter
 ) -> Iterator[Analysed]:
     analysers = {f.name: analyser(f.analyser, f.synonyms) for f in schema.of_kind(Kind.TEXT)}
     for path in inputs:
-        for place, raw in read_products(path, quarantine):
+        for place, raw in read_products(path, quarantine, meter):
             try:
                 document = schema.document(raw)
             except DocumentError as error:
-                quarantine.put(f"{place}: {error}")
+                quarantine.put(place, str(error), raw)
                 continue
             tokens = {
                 name: analysers[name].tokens_of(values) for name, values in document.texts.items()
@@ -91,18 +102,20 @@ class _Forwarded(Quarantine):
         super().__init__(OnError.SKIP)
         self.block = block
 
-    def put(self, reason: str) -> None:
-        self.block.append((_LEFT_OUT, reason))
+    def put(self, place: str, reason: str, given: Given = None) -> None:
+        self.block.append((_LEFT_OUT, place, reason, given))
 
 
 def _work(inputs: Sequence[Path], schema: Schema, sender: Connection) -> None:
     block: list[tuple[Any, ...]] = []
+    meter = Meter(inputs)
     try:
-        for found in _read_here(inputs, schema, _Forwarded(block)):
+        for found in _read_here(inputs, schema, _Forwarded(block), meter):
             d = found.document
             fields = (d.id, d.texts, d.keywords, d.numbers, d.vectors, d.raw)
             block.append((_DOCUMENT, found.place, found.tokens, *fields))
             if len(block) >= BLOCK_DOCUMENTS:
+                block.append((_READ, meter.read()))
                 sender.send_bytes(marshal.dumps(block))
                 block.clear()
     except InputError as error:

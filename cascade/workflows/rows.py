@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cascade.candidates import (
     Candidates,
@@ -129,6 +130,7 @@ class RowDocuments:
 
     schema: Schema = NO_SCHEMA
     generation: str = "rows"
+    stale: tuple[str, ...] = ()
     vocabulary_size: int = 0
 
     def __init__(self, count: int) -> None:
@@ -146,6 +148,10 @@ class RowDocuments:
         return np.array(
             [int(i) if i.isdigit() and int(i) < self._count else -1 for i in ids], dtype=np.int32
         )
+
+    def deleted(self, rows: Int32) -> NDArray[np.bool_]:
+        """Return bool[n] of False: nothing is taken away."""
+        return np.zeros(len(rows), dtype=np.bool_)
 
     def numbers(self, names: Sequence[str], rows: Int32) -> Float64:
         """Refuse: there are no fields."""

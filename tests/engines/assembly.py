@@ -190,9 +190,7 @@ def _compile(sources: Path, classpath: str, to: Path, release: int) -> None:
 
 def _assemble_elasticsearch(home: Path, version: str) -> None:
     coordinates = f"org.elasticsearch.distribution.integ-test-zip:elasticsearch:{version}:zip"
-    _maven(
-        f"{DEPENDENCY_PLUGIN}:copy", f"-Dartifact={coordinates}", f"-DoutputDirectory={home}"
-    )
+    _maven(f"{DEPENDENCY_PLUGIN}:copy", f"-Dartifact={coordinates}", f"-DoutputDirectory={home}")
     archive = home / f"elasticsearch-{version}.zip"
     digest = hashlib.sha256(archive.read_bytes()).hexdigest()
     if digest != ELASTICSEARCH_SHA256.get(version, digest):
@@ -206,6 +204,11 @@ def _assemble_elasticsearch(home: Path, version: str) -> None:
             if mode := entry.external_attr >> 16 & 0o777:
                 extracted.chmod(mode)
     archive.unlink()
+    _install_plugin(home, version)
+
+
+def _install_plugin(home: Path, version: str) -> None:
+    """Build the plugin that gives the reduced distribution what the complete one has."""
     release = 21 if major_of(version) >= 9 else 17
     plugin = home / "plugins" / "cascade-common-analysis"
     classes = home / "classes"
@@ -233,32 +236,33 @@ def _assemble_opensearch(home: Path, version: str) -> None:
         (home / folder).mkdir()
     owned: set[Path] = set()
     for name, module in MODULES.items():
+        prefixes = (f"{module.artifact}-{version}", *module.jars)
+        own = [jar for jar in sorted(jars.iterdir()) if jar.name.startswith(prefixes)]
         folder = home / "modules" / name
         folder.mkdir()
-        prefixes = (f"{module.artifact}-{version}", *module.jars)
-        for jar in sorted(jars.iterdir()):
-            if jar.name.startswith(prefixes):
-                shutil.copy(jar, folder)
-                owned.add(jar)
-        classname = module.classname
-        if not modern:
-            classname = OLD_CLASSNAMES.get(classname, classname.replace("ModulePlugin", "Plugin"))
-        descriptor = {
-            "name": name,
-            "description": name,
-            "version": version,
-            "opensearch.version": version,
-            "java.version": "21" if modern else "11",
-            "classname": f"org.opensearch.{classname}",
-        }
-        if module.extends:
-            descriptor["extended.plugins"] = module.extends
-        _write_properties(folder / "plugin-descriptor.properties", descriptor)
-    for jar in jars.iterdir():
-        if jar not in owned:
-            agent = jar.name.startswith((f"opensearch-agent-{version}", *AGENT_JARS))
-            shutil.copy(jar, home / ("agent" if agent else "lib"))
+        for jar in own:
+            shutil.copy(jar, folder)
+        owned.update(own)
+        _write_properties(folder / "plugin-descriptor.properties", _descriptor(name, version))
+    for jar in set(jars.iterdir()) - owned:
+        agent = jar.name.startswith((f"opensearch-agent-{version}", *AGENT_JARS))
+        shutil.copy(jar, home / ("agent" if agent else "lib"))
     shutil.rmtree(jars)
+
+
+def _descriptor(name: str, version: str) -> dict[str, str]:
+    module = MODULES[name]
+    modern = major_of(version) >= 3
+    old_name = OLD_CLASSNAMES.get(name, module.classname.replace("ModulePlugin", "Plugin"))
+    descriptor = {
+        "name": name,
+        "description": name,
+        "version": version,
+        "opensearch.version": version,
+        "java.version": "21" if modern else "11",
+        "classname": f"org.opensearch.{module.classname if modern else old_name}",
+    }
+    return descriptor | ({"extended.plugins": module.extends} if module.extends else {})
 
 
 def _assemble_solr(home: Path, version: str) -> None:

@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable
 from contextlib import suppress
@@ -37,15 +36,25 @@ class Launch:
 
 @dataclass(frozen=True)
 class Process:
-    """A running server; `folder` holds its data and log and goes when it is stopped."""
+    """A started server; `folder` holds its data and log and goes when it is stopped."""
 
     url: str
     pid: int
     folder: Path
+    launch: Launch | None = None
+    child: subprocess.Popen[bytes] | None = None
 
 
-def start(kind: str, version: str, *, cloud: bool = False) -> Process:
+def start(
+    kind: str,
+    version: str,
+    *,
+    cloud: bool = False,
+    spawned: Callable[[Process], object] = lambda process: None,
+) -> Process:
     """Assemble and start a server with empty data on free ports, and wait until it answers.
+
+    `spawned` is told of the process before it answers, so that a caller can stop it meanwhile.
 
     Raises:
         UnavailableError: it cannot be assembled here, no fitting Java, or it did not come up.
@@ -56,31 +65,41 @@ def start(kind: str, version: str, *, cloud: bool = False) -> Process:
     try:
         launch = LAUNCHES[kind](home, version, folder, cloud)
         _hand_over(folder)
-        process = _spawn(launch, folder)
+        return _bring_up(launch, folder, spawned)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
-    try:
-        _wait_until_ready(process, launch, folder)
-    except BaseException:
-        stop(process.pid, folder)
-        raise
-    return Process(launch.url, process.pid, folder)
 
 
-def stop(pid: int, folder: Path) -> None:
+def stop(process: Process) -> None:
     """Terminate a server, kill it if it stays, and remove its folder.
 
-    A process that is not the one started in `folder` is left alone.
+    A process that is not the one started in the folder is left alone.
     """
-    if _is_ours(pid, folder):
+    if _runs(process):
         with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGTERM)
-        if not _gone(pid, STOP_TIMEOUT_S):
-            with suppress(ProcessLookupError):
-                os.killpg(pid, signal.SIGKILL)
-            _gone(pid, STOP_TIMEOUT_S)
-    shutil.rmtree(folder, ignore_errors=True)
+            os.kill(process.pid, signal.SIGTERM)
+        if not _ends(process):
+            kill(process)
+    shutil.rmtree(process.folder, ignore_errors=True)
+
+
+def kill(process: Process) -> None:
+    """End a server at once, as a power cut would; its data stay for `revive`."""
+    if _runs(process):
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        _ends(process)
+
+
+def revive(process: Process) -> Process:
+    """Start a killed server again, on its data and at its address.
+
+    Raises:
+        UnavailableError: it did not come up.
+    """
+    assert process.launch is not None, "only a process that `start` gave can be revived"
+    return _bring_up(process.launch, process.folder, lambda process: None)
 
 
 def free_ports(count: int) -> list[int]:
@@ -219,6 +238,18 @@ def _hand_over(folder: Path) -> None:
             os.chown(path, NOBODY, NOBODY)
 
 
+def _bring_up(launch: Launch, folder: Path, spawned: Callable[[Process], object]) -> Process:
+    child = _spawn(launch, folder)
+    process = Process(launch.url, child.pid, folder, launch, child)
+    try:
+        spawned(process)
+        _wait_until_ready(child, launch, folder)
+    except BaseException:
+        kill(process)
+        raise
+    return process
+
+
 def _spawn(launch: Launch, folder: Path) -> subprocess.Popen[bytes]:
     environment = {
         key: value
@@ -226,8 +257,8 @@ def _spawn(launch: Launch, folder: Path) -> subprocess.Popen[bytes]:
         if key not in {"JAVA_HOME", "ES_HOME", "JAVA_TOOL_OPTIONS", "CLASSPATH"}
     }
     environment |= launch.environment | {"HOME": str(folder)}
-    as_nobody = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
-    with (folder / "server.log").open("wb") as log:
+    root = os.geteuid() == 0
+    with (folder / "server.log").open("ab") as log:
         return subprocess.Popen(
             launch.command,
             env=environment,
@@ -236,7 +267,9 @@ def _spawn(launch: Launch, folder: Path) -> subprocess.Popen[bytes]:
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            **as_nobody,
+            user=NOBODY if root else None,
+            group=NOBODY if root else None,
+            extra_groups=[] if root else None,
         )
 
 
@@ -247,10 +280,9 @@ def _wait_until_ready(process: subprocess.Popen[bytes], launch: Launch, folder: 
             raise UnavailableError(
                 f"the server ended with {process.returncode}:\n{_end_of_log(folder)}"
             )
-        with suppress(urllib.error.URLError, OSError):
-            with urllib.request.urlopen(launch.ready, timeout=5) as answer:
-                if answer.status == 200:
-                    return
+        with suppress(OSError), urllib.request.urlopen(launch.ready, timeout=5) as answer:
+            if answer.status == 200:
+                return
         time.sleep(0.2)
     raise UnavailableError(
         f"the server did not answer within {START_TIMEOUT_S} s:\n{_end_of_log(folder)}"
@@ -261,26 +293,27 @@ def _end_of_log(folder: Path) -> str:
     return (folder / "server.log").read_text("utf-8", "replace")[-3000:]
 
 
-def _is_ours(pid: int, folder: Path) -> bool:
-    """Say whether a process runs in the folder, by its command or environment."""
-    process = Path("/proc") / str(pid)
+def _runs(process: Process) -> bool:
+    """Say whether the process lives and is the one of this folder, not a later one."""
+    if process.child is not None:
+        return process.child.poll() is None
     if not Path("/proc/self").exists():
-        return True
+        with suppress(ProcessLookupError):
+            os.kill(process.pid, 0)
+            return True
+        return False
+    entry = Path("/proc") / str(process.pid)
     try:
-        known = (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
+        known = (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes()
     except OSError:
         return False
-    return str(folder).encode() in known
+    return str(process.folder).encode() in known
 
 
-def _gone(pid: int, timeout_s: float) -> bool:
-    until = time.monotonic() + timeout_s
+def _ends(process: Process) -> bool:
+    until = time.monotonic() + STOP_TIMEOUT_S
     while time.monotonic() < until:
-        with suppress(ChildProcessError):
-            os.waitpid(pid, os.WNOHANG)
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
+        if not _runs(process):
             return True
         time.sleep(0.1)
     return False

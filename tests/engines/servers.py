@@ -1,27 +1,29 @@
 """The search servers that tests run against; also a command that starts and stops them.
 
-    python tests/engines/servers.py start elasticsearch opensearch solr --env servers.env
-    python tests/engines/servers.py stop --env servers.env
+python tests/engines/servers.py start elasticsearch opensearch solr --env servers.env
+python tests/engines/servers.py stop --env servers.env
+python tests/engines/servers.py hold solr    # until standard input ends
 """
 
 import argparse
 import json
 import shlex
 import sys
+import threading
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Literal
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tests.engines.assembly import UnavailableError
+from tests.engines.containers import start_container
 from tests.engines.processes import Process, start, stop
 
-Kind = Literal["elasticsearch", "opensearch", "solr"]
 VERSIONS: dict[str, str] = {"elasticsearch": "9.5.3", "opensearch": "3.8.0", "solr": "9.10.1"}
 PROCESS_LINE = "# process"
 
@@ -68,7 +70,7 @@ def parse_order(text: str) -> Order:
     """Read `KIND[@VERSION]`, where the kind `solr-cloud` is Solr in cloud mode."""
     named, _, version = text.partition("@")
     kind = named.removesuffix("-cloud")
-    if kind not in VERSIONS or (kind != named and kind != "solr"):
+    if kind not in VERSIONS or kind not in {named, "solr"}:
         accepted = ", ".join([*VERSIONS, "solr-cloud"])
         raise argparse.ArgumentTypeError(
             f"{text!r} names no server; write one of {accepted}, with @VERSION behind it if needed"
@@ -87,7 +89,7 @@ def start_all(orders: Sequence[Order]) -> dict[Order, Process]:
     started = {order: f.result() for order, f in futures.items() if f.exception() is None}
     if failures:
         for process in started.values():
-            stop(process.pid, process.folder)
+            stop(process)
         raise failures[0]
     return started
 
@@ -107,14 +109,56 @@ def _start(orders: Sequence[Order], env: Path) -> None:
 
 
 def _stop(env: Path) -> None:
-    processes = [
-        line.removeprefix(PROCESS_LINE).split(maxsplit=1)
-        for line in env.read_text("utf-8").splitlines()
-        if line.startswith(PROCESS_LINE)
-    ]
+    processes = []
+    for line in env.read_text("utf-8").splitlines():
+        if line.startswith(PROCESS_LINE):
+            pid, folder = line.removeprefix(PROCESS_LINE).split(maxsplit=1)
+            processes.append(Process("", int(pid), Path(folder)))
     with ThreadPoolExecutor(max(1, len(processes))) as pool:
-        list(pool.map(lambda process: stop(int(process[0]), Path(process[1])), processes))
+        list(pool.map(stop, processes))
     env.unlink()
+
+
+def _hold(order: Order) -> None:
+    """Run one server, from Docker or else here, until standard input ends.
+
+    One line of JSON on standard output holds its address, or the reason why there is none.
+    """
+    stopping: list[Callable[[], None]] = []
+    answer = {"error": "starting it failed in an unforeseen way; standard error says how"}
+
+    def bring_up() -> None:
+        try:
+            answer["url"] = _provide(order, stopping)
+        except UnavailableError as error:
+            answer["error"] = str(error)
+        finally:
+            sys.stdout.write(json.dumps(answer) + "\n")
+            sys.stdout.flush()
+
+    threading.Thread(target=bring_up, daemon=True).start()
+    sys.stdin.read()
+    for end in stopping:
+        end()
+
+
+def _provide(order: Order, stopping: list[Callable[[], None]]) -> str:
+    try:
+        container = start_container(order.kind, order.version)
+    except UnavailableError as error:
+        no_docker = error
+    else:
+        stopping.append(container.stop)
+        return container.url
+    try:
+        return start(
+            order.kind,
+            order.version,
+            cloud=order.cloud,
+            spawned=lambda process: stopping.append(partial(stop, process)),
+        ).url
+    except UnavailableError as error:
+        raise UnavailableError(f"{no_docker}; {error}") from error
 
 
 def main() -> None:
@@ -128,9 +172,13 @@ def main() -> None:
     starting.add_argument("--env", type=Path, required=True, help="file of shell exports to write")
     stopping = commands.add_parser("stop", help="stop the servers that a file names")
     stopping.add_argument("--env", type=Path, required=True, help="file that start wrote")
+    holding = commands.add_parser("hold", help="run one server until standard input ends")
+    holding.add_argument("order", type=parse_order, metavar="KIND[@VERSION]")
     options = parser.parse_args()
     if options.command == "start":
         _start(options.orders, options.env)
+    elif options.command == "hold":
+        _hold(options.order)
     else:
         _stop(options.env)
 

@@ -1,0 +1,406 @@
+"""Holding the indexes of an Elasticsearch or OpenSearch server."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from cascade.candidates import Documents
+from cascade.engines._rest_bulk import (
+    Action,
+    BulkSender,
+    Lines,
+    RestBulkWriter,
+    delete_action,
+    first_reasons,
+    index_action,
+    refusal,
+    requests_of,
+)
+from cascade.engines._rest_client import RestClient, reason
+from cascade.engines._rest_index import (
+    MADE_BY,
+    MADE_BY_KEY,
+    Card,
+    at,
+    card_of,
+    checked,
+    filling,
+    interval,
+    several,
+)
+from cascade.engines._rest_scan import Scan, ViewPaths, Wanted
+from cascade.engines.connection import IndexShape
+from cascade.errors import DocumentError, EngineError, NotFoundError, RefusedError
+from cascade.hosting import (
+    ID_FIELD,
+    RAW_FIELD,
+    BulkOptions,
+    Change,
+    IndexState,
+    Place,
+    Rejected,
+)
+from cascade.protocols import Engine
+from cascade.schema import Schema
+
+BATCH = 1_000
+ID_BATCH = 10_000
+READY_S = 60
+"""How long a filled index may take until its parts are there."""
+
+_BULK = BulkOptions()
+_ABSENT = frozenset({404})
+_BAD = frozenset({400})
+_CARD = {"filter_path": "error,*.settings.index.uuid,*.mappings._meta"}
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """Say in what the hosts of two servers differ.
+
+    Attributes:
+        render: Gives the body that an index is created with.
+        lines: Gives what writes a schema's documents as JSON.
+        view: How a point in time is opened.
+        leaves_vectors_out: Whether a server of this kind may leave vectors out of what it gives
+            of a document unless it is told otherwise.
+    """
+
+    render: Callable[[Schema, IndexShape], Mapping[str, Any]]
+    lines: Callable[[Schema], Lines]
+    view: ViewPaths
+    leaves_vectors_out: bool = False
+
+
+class RestHost:
+    """Make, fill, name, read and remove the indexes of one server.
+
+    Indexes that it did not make itself are read and never changed: not dropped, not filled, and
+    no alias is put on or taken off them.
+
+    Args:
+        client: The server; closed with the host.
+        dialect: Its ways.
+        shape: How new indexes are laid out.
+        open_engine: Opens what searches a concrete index.
+    """
+
+    def __init__(
+        self,
+        client: RestClient,
+        dialect: Dialect,
+        shape: IndexShape,
+        open_engine: Callable[[str, Schema, Documents], Engine],
+    ) -> None:
+        self._client = client
+        self._dialect = dialect
+        self._shape = shape
+        self._open_engine = open_engine
+
+    @property
+    def kind(self) -> str:
+        """The engine's name in configuration."""
+        return self._client.kind
+
+    def create(self, place: Place, schema: Schema, about: Mapping[str, str]) -> None:
+        """Make an empty index, laid out for being filled: no refresh, no copies.
+
+        Raises:
+            RefusedError: If there is an index or alias of that name already.
+            EngineError: If the server refuses the mapping.
+        """
+        name = place.name
+        body = filling(self._dialect.render(schema, self._shape), about)
+        answer = self._client.request("PUT", at(name), body=orjson.dumps(body), allow=_BAD)
+        if answer.status < 400:
+            return
+        why = reason(answer.body)
+        if "already_exists" in why or "already exists" in why:
+            raise RefusedError(
+                f"{name!r} is on the server already: {why}; give another name, or drop it"
+            )
+        raise EngineError(f"the server does not make the index {name!r}: {why}")
+
+    def open_writer(
+        self, place: Place, schema: Schema, options: BulkOptions = _BULK
+    ) -> RestBulkWriter:
+        """Return what fills an index that `create` made.
+
+        Raises:
+            NotFoundError: If there is none.
+            RefusedError: If others made it.
+        """
+        card = self._own(place.name, "filled")
+        stop = threading.Event()
+
+        def complete(least: int, most: int) -> None:
+            self._complete(card, least, most)
+
+        sender = BulkSender(self._client, card.name, options, stop)
+        return RestBulkWriter(sender.send, self._dialect.lines(schema), options, stop, complete)
+
+    def state(self, place: Place) -> IndexState:
+        """Return how an index stands, after a refresh.
+
+        Raises:
+            NotFoundError: If there is none.
+        """
+        card = self._card(place.name)
+        self._refresh(card.name)
+        documents, failed = self._count(card.name)
+        return IndexState(documents, failed, card.identity, card.about)
+
+    def names(self, index: str) -> list[str]:
+        """Return the concrete indexes `<index>-NNNNNN` that are there, sorted."""
+        answer = self._client.request("GET", f"{at(index)}-*/_alias", allow=_ABSENT)
+        if answer.status in _ABSENT:
+            return []
+        pattern = re.compile(re.escape(index) + r"-\d{6}\Z")
+        return sorted(name for name in orjson.loads(answer.body) if pattern.match(name))
+
+    def drop(self, place: Place) -> None:
+        """Remove an index; one that is not there is no error.
+
+        Raises:
+            RefusedError: If others made it.
+        """
+        try:
+            card = self._own(place.name, "removed")
+        except NotFoundError:
+            return
+        self._client.request("DELETE", at(card.name), allow=_ABSENT)
+
+    def target(self, alias: str) -> str | None:
+        """Return the concrete index behind an alias, itself for the name of an index.
+
+        Raises:
+            RefusedError: If several are behind it.
+        """
+        answer = self._client.request("GET", f"{at(alias)}/_alias", allow=_ABSENT)
+        if answer.status in _ABSENT:
+            return None
+        found = sorted(orjson.loads(answer.body))
+        if len(found) > 1:
+            raise RefusedError(several(alias, found))
+        return found[0] if found else None
+
+    def point(self, alias: str, place: Place) -> None:
+        """Let an alias name this index, in one request that takes it off the others.
+
+        Raises:
+            RefusedError: If `alias` is the name of an index, if an index of others is concerned,
+                or if the alias was moved by another process meanwhile.
+            NotFoundError: If there is no such index.
+        """
+        card = self._own(place.name, f"pointed at by {alias!r}")
+        before = self._cards(alias)
+        for other in before:
+            if other.name == alias:
+                raise RefusedError(f"{alias!r} is an index and can be no alias; give another name")
+            if not other.ours:
+                raise RefusedError(
+                    f"the alias {alias!r} points at {other.name!r}, which this system did not "
+                    "make; take it off there yourself, or give another alias"
+                )
+        if [other.name for other in before] == [card.name]:
+            return
+        actions: list[dict[str, Any]] = [
+            {"remove": {"index": other.name, "alias": alias, "must_exist": True}}
+            for other in before
+            if other.name != card.name
+        ]
+        actions.append({"add": {"index": card.name, "alias": alias}})
+        body = orjson.dumps({"actions": actions})
+        answer = self._client.request("POST", "/_aliases", body=body, allow=_ABSENT)
+        if answer.status in _ABSENT:
+            raise RefusedError(
+                f"the alias {alias!r} was moved by another while it was to be pointed at "
+                f"{card.name!r}: {reason(answer.body)}; see where it points, then try again"
+            )
+
+    def documents(self, name: str, batch: int = BATCH) -> Iterator[list[Mapping[str, Any]]]:
+        """Yield every document as it was given, from one view of the index.
+
+        Of an index of others these are the documents as it stored them, with `_id` beside their
+        own keys.
+
+        Raises:
+            NotFoundError: If there is no such index.
+            EngineError: If it does not store its documents, or a part of it does not answer.
+        """
+        card = self._card(name)
+        wanted = Wanted({"_source": [RAW_FIELD] if card.ours else self._source_of_others(name)})
+        for hits in Scan(self._client, name, self._dialect.view, batch).pages(wanted):
+            if any("_source" not in hit for hit in hits):
+                raise EngineError(
+                    f"{name!r} does not store its documents (`_source` is off); build from files"
+                )
+            if card.ours:
+                yield [hit["_source"][RAW_FIELD] for hit in hits]
+            else:
+                yield [{"_id": hit["_id"], **hit["_source"]} for hit in hits]
+
+    def ids(self, name: str, batch: int = ID_BATCH) -> Iterator[list[str]]:
+        """Yield the id of every document.
+
+        Raises:
+            NotFoundError: If there is no such index.
+        """
+        card = self._card(name)
+        scan = Scan(self._client, name, self._dialect.view, batch)
+        if card.ours:
+            # `_id` would open every stored document.
+            body = {"stored_fields": "_none_", "docvalue_fields": [ID_FIELD]}
+            for hits in scan.pages(Wanted(body, f"fields.{ID_FIELD}")):
+                yield [str(hit["fields"][ID_FIELD][0]) for hit in hits]
+        else:
+            for hits in scan.pages(Wanted({"_source": False}, "_id")):
+                yield [str(hit["_id"]) for hit in hits]
+
+    def apply(
+        self, place: Place, schema: Schema, changes: Sequence[Change], *, refresh: bool = True
+    ) -> None:
+        """Apply changes in order; the server has them on disk when this returns.
+
+        Raises:
+            DocumentError: If the server refuses documents for what they are; the rest is applied.
+            NotFoundError: If there is no such index.
+            RefusedError: If others made it.
+            EngineError: If the server fails.
+        """
+        # A server makes an index that is not there of the first document sent to it.
+        card = self._own(place.name, "changed")
+        rejected: list[Rejected] = []
+        actions = _actions(self._dialect.lines(schema), changes, rejected)
+        sender = BulkSender(self._client, card.name, _BULK, threading.Event())
+        for request in requests_of(actions, _BULK):
+            rejected.extend(sender.send(request))
+        if refresh and changes:
+            self._refresh(card.name)
+        if rejected:
+            raise DocumentError(
+                f"{card.name!r} refused {len(rejected)} of {len(changes)} changes; the others are "
+                f"applied:{first_reasons(rejected)}"
+            )
+
+    def mapping(self, name: str) -> dict[str, Any]:
+        """Return `mappings` and `settings.analysis` as the server has them.
+
+        Raises:
+            NotFoundError: If there is no such index.
+        """
+        params = {"filter_path": "error,*.mappings,*.settings.index.analysis"}
+        answer = self._client.request("GET", at(name), params=params, allow=_ABSENT)
+        if answer.status in _ABSENT:
+            raise NotFoundError(f"there is no index {name!r} on the server")
+        found = orjson.loads(answer.body)
+        if len(found) > 1:
+            raise RefusedError(several(name, sorted(found)))
+        index: Mapping[str, Any] = next(iter(found.values()), {})
+        analysis = index.get("settings", {}).get("index", {}).get("analysis", {})
+        return {"settings": {"analysis": analysis}, "mappings": index.get("mappings", {})}
+
+    def engine(self, place: Place, schema: Schema, documents: Documents) -> Engine:
+        """Return an engine that searches this one index."""
+        return self._open_engine(checked(place.name), schema, documents)
+
+    def close(self) -> None:
+        """Let go of connections."""
+        self._client.close()
+
+    def _cards(self, name: str) -> list[Card]:
+        """Return what the index of a name, or those behind an alias, say of themselves."""
+        answer = self._client.request("GET", at(name), params=_CARD, allow=_ABSENT)
+        if answer.status in _ABSENT:
+            return []
+        return [card_of(key, index) for key, index in sorted(orjson.loads(answer.body).items())]
+
+    def _card(self, name: str) -> Card:
+        cards = self._cards(name)
+        if not cards:
+            raise NotFoundError(f"there is no index {name!r} on the server")
+        if len(cards) > 1:
+            raise RefusedError(several(name, [card.name for card in cards]))
+        return cards[0]
+
+    def _own(self, name: str, what: str) -> Card:
+        """Return the card of an index that is ours, by its own name."""
+        card = self._card(name)
+        if card.name != name:
+            raise RefusedError(f"{name!r} is an alias; name the index itself, {card.name!r}")
+        if not card.ours:
+            raise RefusedError(
+                f"{name!r} was not made by this system, so it is not {what}: its mapping has no "
+                f'`_meta.{MADE_BY_KEY}` of "{MADE_BY}"'
+            )
+        return card
+
+    def _refresh(self, name: str) -> None:
+        self._client.request(
+            "POST", f"{at(name)}/_refresh", params={"filter_path": "error,_shards"}
+        )
+
+    def _count(self, name: str) -> tuple[int, int]:
+        """Return how many documents a search sees, and how many parts do not answer."""
+        answer = self._client.request("GET", f"{at(name)}/_count")
+        found = orjson.loads(answer.body)
+        shards = found["_shards"]
+        return int(found["count"]), int(shards["total"] - shards["successful"])
+
+    def _complete(self, card: Card, least: int, most: int) -> None:
+        """Lay a filled index out for being searched, and check that all of it is there."""
+        name = card.name
+        if self._own(name, "filled").identity != card.identity:
+            raise EngineError(f"{name!r} was made anew by another while it was filled; build again")
+        settings = {
+            "refresh_interval": interval(self._shape.refresh_s),
+            "number_of_replicas": self._shape.replicas,
+        }
+        body = orjson.dumps({"index": settings})
+        self._client.request("PUT", f"{at(name)}/_settings", body=body)
+        self._refresh(name)
+        self._client.request(
+            "GET",
+            f"/_cluster/health{at(name)}",
+            params={"wait_for_status": "yellow", "timeout": f"{READY_S}s"},
+            timeout_s=READY_S + 5.0,
+        )
+        documents, failed = self._count(name)
+        if failed:
+            raise EngineError(f"{failed} parts of {name!r} do not answer; see the server's log")
+        if not least <= documents <= most:
+            wanted = f"{most}" if least == most else f"{least} to {most}"
+            raise EngineError(
+                f"{name!r} holds {documents} documents, but {wanted} were taken; are there two "
+                "with one id, or does another write into it?"
+            )
+
+    def _source_of_others(self, name: str) -> bool | dict[str, bool]:
+        """Return what asks for whole documents, vectors too."""
+        if not self._dialect.leaves_vectors_out:
+            return True
+        whole = {"exclude_vectors": False}
+        body = orjson.dumps({"size": 0, "_source": whole})
+        answer = self._client.request("POST", f"{at(name)}/_search", body=body, allow=_BAD)
+        return whole if answer.status < 400 else True  # a server that gives them anyway
+
+
+def _actions(lines: Lines, changes: Sequence[Change], rejected: list[Rejected]) -> Iterator[Action]:
+    """Yield the last change of each id; put those that cannot be sent into `rejected`."""
+    last = {change.doc_id: change for change in changes}
+    for doc_id, change in last.items():
+        if why := refusal(doc_id):
+            rejected.append(Rejected(doc_id, change.row, why))
+        elif change.document is None:
+            yield delete_action(doc_id)
+        else:
+            try:
+                yield index_action(doc_id, change.row, lines(change.row, change.document))
+            except (TypeError, ValueError) as error:
+                rejected.append(Rejected(doc_id, change.row, f"it is no JSON: {error}"))

@@ -1,0 +1,93 @@
+"""What an index of Elasticsearch or OpenSearch is called, and says of itself."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from cascade.errors import InputError
+
+MADE_BY = "cascade"
+MADE_BY_KEY = "made_by"
+"""The key of a mapping's `_meta` that says whose an index is."""
+
+_ABOUT = "about"
+_FORBIDDEN = re.compile(r'[\\/*?"<>|\s,#:]|\A[-_+]|\A\.{0,2}\Z')
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """Hold what an index says of itself.
+
+    Attributes:
+        name: Its concrete name.
+        identity: Its UUID.
+        ours: Whether this system made it.
+        about: What was written into it when it was made; empty unless it is ours.
+    """
+
+    name: str
+    identity: str
+    ours: bool
+    about: Mapping[str, str]
+
+
+def card_of(name: str, index: Mapping[str, Any]) -> Card:
+    """Return the card of an index from what `GET /<index>` says of it."""
+    meta = index.get("mappings", {}).get("_meta", {})
+    ours = meta.get(MADE_BY_KEY) == MADE_BY
+    about = {key: str(value) for key, value in meta.get(_ABOUT, {}).items()} if ours else {}
+    return Card(name, str(index["settings"]["index"]["uuid"]), ours, about)
+
+
+def checked(name: str) -> str:
+    """Return a name that stands for one index or alias, wherever it is put.
+
+    Raises:
+        InputError: If it might stand for several, or for something else.
+    """
+    if bad := _FORBIDDEN.search(name):
+        raise InputError(
+            f"{name!r} can be no index's name because of {bad.group()!r}; accepted are small "
+            "letters, digits, `.`, and `-` or `_` but not in the first place"
+        )
+    return name
+
+
+def at(name: str) -> str:
+    """Return the path of an index or alias.
+
+    Raises:
+        InputError: If the name might stand for several.
+    """
+    return f"/{quote(checked(name), safe='')}"
+
+
+def several(alias: str, names: Sequence[str]) -> str:
+    """Say that an alias stands for more than one index."""
+    return (
+        f"the alias {alias!r} stands for {len(names)} indexes ({', '.join(names[:8])}); let it "
+        "stand for one, or name one of them"
+    )
+
+
+def interval(seconds: float) -> str:
+    """Return a time as the servers write it."""
+    return f"{max(1, round(seconds * 1000))}ms"
+
+
+def filling(rendered: Mapping[str, Any], about: Mapping[str, str]) -> dict[str, Any]:
+    """Return the body of an index that is filled before it is searched, and says whose it is."""
+    settings = dict(rendered.get("settings", {}))
+    index = {**settings.pop("index", {})}
+    index |= {"refresh_interval": "-1", "number_of_replicas": 0}
+    mappings = rendered.get("mappings", {})
+    meta = {**mappings.get("_meta", {}), MADE_BY_KEY: MADE_BY, _ABOUT: dict(about)}
+    return {
+        **rendered,
+        "settings": {**settings, "index": index},
+        "mappings": {**mappings, "_meta": meta},
+    }

@@ -1,0 +1,329 @@
+"""The update log: what happened to documents, in order, durable before anything else sees it.
+
+A folder of segments, each named by the number of its first entry, each line one entry with its own
+checksum. One process writes at a time; any number read.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import orjson
+import xxhash
+
+from cascade.catalogue.entries import Entry, Op
+from cascade.catalogue.files import sync_folder
+from cascade.engines._embedded_index import source_bytes, source_of
+from cascade.errors import ChecksumError, InputError
+
+SEGMENT_BYTES = 64 * 2**20
+CHUNK_BYTES = 8 * 2**20
+LOCK = "log.lock"
+_SUFFIX = ".ndjson"
+_TAIL_BYTES = 64 * 1024
+_SUM = b',"sum":"'
+_END = b'"}\n'
+_SUM_BYTES = len(_SUM) + 16 + len(_END)
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """Say what is to be written.
+
+    Attributes:
+        op: What happened.
+        doc_id: To which document.
+        document: What an upsert puts in its place, as it was given.
+    """
+
+    op: Op
+    doc_id: str = ""
+    document: Mapping[str, Any] | None = None
+
+
+class Log:
+    """Keep the entries of one index in a folder.
+
+    Args:
+        folder: Where; made when the first entry is written.
+        segment_bytes: A segment that has so many takes no more.
+    """
+
+    def __init__(self, folder: Path, segment_bytes: int = SEGMENT_BYTES) -> None:
+        self.folder = folder
+        self._segment_bytes = segment_bytes
+
+    @property
+    def position(self) -> int:
+        """The number of the last whole entry, 0 before the first.
+
+        Raises:
+            ChecksumError: If what is behind it is not what a killed writer leaves.
+        """
+        segments = segments_of(self.folder)
+        return _end(segments[-1])[0] if segments else 0
+
+    @contextmanager
+    def alone(self) -> Iterator[LogWriter]:
+        """Hold off every other writer, wait for the one that is at work, and give the pen.
+
+        What a killed writer left half-written is cut off first.
+
+        Raises:
+            ChecksumError: If the end of the log is damaged.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / LOCK).open("ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield LogWriter(self.folder, self._segment_bytes)
+
+    def tail(self, after: int) -> Tail:
+        """Return a reader of the entries beyond a position."""
+        return Tail(self.folder, after)
+
+    def read(self, after: int = 0) -> Iterator[Entry]:
+        """Yield the entries beyond a position, up to the last that is there.
+
+        Raises:
+            ChecksumError: If an entry is damaged, or was trimmed.
+        """
+        tail = self.tail(after)
+        while entries := tail.read():
+            yield from entries
+
+    def trim(self, position: int) -> list[str]:
+        """Remove the segments that lie wholly at or below a position; return their names.
+
+        The last segment stays, since it says where the log is.
+        """
+        with self.alone():
+            segments = segments_of(self.folder)
+            old = [
+                path
+                for path, following in zip(segments, segments[1:], strict=False)
+                if _first(following) <= position + 1
+            ]
+            for path in old:
+                path.unlink()
+            if old:
+                sync_folder(self.folder)
+        return [path.name for path in old]
+
+
+class LogWriter:
+    """Append to a log; `Log.alone` gives one."""
+
+    def __init__(self, folder: Path, segment_bytes: int) -> None:
+        self._folder = folder
+        self._segment_bytes = segment_bytes
+        segments = segments_of(folder)
+        self._path = segments[-1] if segments else None
+        self.position = 0
+        if self._path is not None:
+            self.position, size = _end(self._path)
+            if size < self._path.stat().st_size:
+                with self._path.open("r+b") as stream:
+                    stream.truncate(size)
+                    os.fsync(stream.fileno())
+
+    def append(self, items: Sequence[Item], time: float) -> int:
+        """Write entries and return the position of the last, when they are durable.
+
+        Args:
+            items: What happened, in order.
+            time: When, in seconds since 1970.
+        """
+        if not items:
+            return self.position
+        lines = [_line(number, time, item) for number, item in enumerate(items, self.position + 1)]
+        if self._path is None or self._path.stat().st_size >= self._segment_bytes:
+            self._path = self._folder / f"{self.position + 1:012d}{_SUFFIX}"
+            self._path.touch()
+            sync_folder(self._folder)
+        with self._path.open("ab") as stream:
+            before = stream.tell()
+            try:
+                stream.write(b"".join(lines))
+                stream.flush()
+                os.fsync(stream.fileno())
+            except OSError:
+                _restore(stream, before)
+                raise
+        self.position += len(items)
+        return self.position
+
+
+class Tail:
+    """Read a log from a position on, again and again.
+
+    Args:
+        folder: Of the log.
+        after: The position; the next entry is the first to be read.
+    """
+
+    def __init__(self, folder: Path, after: int) -> None:
+        self.position = after
+        self._folder = folder
+        self._path: Path | None = None
+        self._offset = 0
+
+    def read(self) -> list[Entry]:
+        """Return entries that were written since, some megabytes at most; none at the end.
+
+        Raises:
+            ChecksumError: If an entry is damaged, or was trimmed before it was read.
+        """
+        while self._locate():
+            assert self._path is not None
+            try:
+                with self._path.open("rb") as stream:
+                    stream.seek(self._offset)
+                    content = _whole_lines(stream)
+            except FileNotFoundError:  # trimmed in this moment
+                self._path = None
+                continue
+            entries, taken = _parsed(content, self._path)
+            self._offset += taken
+            fresh = [entry for entry in entries if entry.seq > self.position]
+            for at, entry in enumerate(fresh, self.position + 1):
+                if entry.seq != at:
+                    raise ChecksumError(f"{self._path}: after entry {at - 1} comes {entry.seq}")
+            if fresh:
+                self.position = fresh[-1].seq
+                return fresh
+            if not taken:
+                return []
+        return []
+
+    def _locate(self) -> bool:
+        """Find the segment that has the next entry; return whether there may be one."""
+        following = self._folder / f"{self.position + 1:012d}{_SUFFIX}"
+        if self._path is not None and self._path != following:
+            try:
+                if self._path.stat().st_size > self._offset:
+                    return True
+            except FileNotFoundError:
+                self._path = None
+        if self._path is None:
+            segments = segments_of(self._folder)
+            before = [path for path in segments if _first(path) <= self.position + 1]
+            if segments and not before:
+                raise ChecksumError(
+                    f"the log {self._folder} begins at entry {_first(segments[0])}, and entry "
+                    f"{self.position + 1} is needed: it was trimmed; build the index again"
+                )
+            if not before:
+                return False
+            self._path, self._offset = before[-1], 0
+        elif self._path != following and following.exists():
+            self._path, self._offset = following, 0
+        return True
+
+
+def segments_of(folder: Path) -> list[Path]:
+    """Return the segments of a log, the oldest first."""
+    try:
+        return sorted(path for path in folder.iterdir() if path.suffix == _SUFFIX)
+    except FileNotFoundError:
+        return []
+
+
+def _first(path: Path) -> int:
+    try:
+        return int(path.stem)
+    except ValueError:
+        raise ChecksumError(f"{path} is no segment of a log; move it elsewhere") from None
+
+
+def _line(number: int, time: float, item: Item) -> bytes:
+    if (item.document is not None) != (item.op is Op.UPSERT):
+        raise InputError(f"an entry {item.op} of {item.doc_id!r} with a document, or without one")
+    head = {"seq": number, "time": time, "op": str(item.op), "id": item.doc_id}
+    body = orjson.dumps(head)[:-1]
+    if item.document is not None:
+        body += b',"document":' + source_bytes(item.document)
+    return body + _SUM + xxhash.xxh3_64_hexdigest(body).encode() + _END
+
+
+def _entry(line: bytes) -> Entry | None:
+    """Return what a whole line says, None if it is not what was written."""
+    body = line[:-_SUM_BYTES]
+    if line != body + _SUM + xxhash.xxh3_64_hexdigest(body).encode() + _END:
+        return None
+    raw = source_of(line)
+    return Entry(raw["seq"], raw["time"], Op(raw["op"]), raw["id"], raw.get("document"))
+
+
+def _parsed(content: bytes, path: Path) -> tuple[list[Entry], int]:
+    """Return the entries of whole lines, and how many bytes they have.
+
+    A last line that is damaged may still be on its way, or a writer was killed in it.
+    """
+    entries: list[Entry] = []
+    taken = 0
+    lines = content.splitlines(keepends=True)
+    for at, line in enumerate(lines):
+        entry = _entry(line)
+        if entry is None:
+            if any(_entry(later) is not None for later in lines[at + 1 :]):
+                raise _damaged(path, f"after entry {entries[-1].seq}" if entries else "")
+            break
+        entries.append(entry)
+        taken += len(line)
+    return entries, taken
+
+
+def _whole_lines(stream: IO[bytes]) -> bytes:
+    """Return some megabytes up to the end of a line, more if the line is longer."""
+    content = stream.read(CHUNK_BYTES)
+    while b"\n" not in content:
+        more = stream.read(CHUNK_BYTES)
+        if not more:
+            return b""
+        content += more
+    return content[: content.rindex(b"\n") + 1]
+
+
+def _end(path: Path) -> tuple[int, int]:
+    """Return the number of the last whole entry of a segment, and where its line ends."""
+    size = path.stat().st_size
+    reach = _TAIL_BYTES
+    with path.open("rb") as stream:
+        while True:
+            start = max(0, size - reach)
+            stream.seek(start)
+            content = stream.read(size - start)
+            # Unless it is the segment's first, the first line may have begun before.
+            skipped = 0 if start == 0 else content.find(b"\n") + 1
+            lines = content[skipped:].splitlines(keepends=True)
+            end = start + skipped + sum(map(len, lines))
+            for line in reversed(lines):
+                entry = _entry(line)
+                if entry is not None:
+                    return entry.seq, end
+                end -= len(line)
+            if start == 0:
+                return _first(path) - 1, 0
+            reach *= 8
+
+
+def _damaged(path: Path, where: str) -> ChecksumError:
+    return ChecksumError(
+        f"{path} is damaged{' ' if where else ''}{where}; restore it, or build the index again"
+    )
+
+
+def _restore(stream: IO[bytes], size: int) -> None:
+    """Take away what was written of entries that do not count."""
+    try:
+        os.ftruncate(stream.fileno(), size)
+        os.fsync(stream.fileno())
+    except OSError:
+        # The next writer cuts off a torn line; whole lines beyond it were never acknowledged.
+        return

@@ -106,7 +106,7 @@ class Handler(BaseHTTPRequestHandler):
         path = self.path.partition("?")[0]
         self.shop.paths.append(("GET", path))
         if path == "/things":
-            meta = {"made_by": self.shop.made_by, "about": {}}
+            meta = {"made_by": self.shop.made_by, "generation": "g1"}
             index = {"settings": {"index": {"uuid": self.shop.identity}}}
             self.answer(200, {"things": {**index, "mappings": {"_meta": meta}}})
         elif path == "/things/_count":

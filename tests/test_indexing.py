@@ -7,9 +7,7 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -18,19 +16,23 @@ from cascade.catalogue import Catalogue
 from cascade.config import load_config, store_of
 from cascade.engines._embedded_writer import EmbeddedWriter
 from cascade.engines.embedded import EmbeddedEngine
+from cascade.engines.embedded_host import EmbeddedHost
 from cascade.errors import (
     CascadeError,
     ChecksumError,
     DocumentError,
     EngineError,
     NotFoundError,
+    RefusedError,
 )
-from cascade.indexing import BuildReport, OnError, Store, build
-from cascade.indexing.build import BuildOptions, EngineAccess
+from cascade.indexing import BuildReport, Files, OnError, Store, build
+from cascade.indexing.build import BuildOptions
 from cascade.indexing.checksums import compare
 from cascade.workflows import build_index
 from tests.bookshop import books, schema
 from tests.small_shop import write_shop
+
+POINTERS = ("books.alias.json", "books.live.json")
 
 
 def lines(folder: Path, *texts: str) -> Path:
@@ -43,17 +45,13 @@ def documents(count: int = 20) -> list[str]:
     return [json.dumps(book) for book in books(count)]
 
 
-def access(fields) -> EngineAccess:
-    return EngineAccess(
-        lambda at: EmbeddedWriter(at, fields),
-        lambda found: EmbeddedEngine(found.engine, fields, Catalogue.open(found.catalogue, fields)),
-    )
+def built(folder: Path, *paths: Path, **options: object) -> BuildReport:
+    return made(folder, EmbeddedHost(folder / "store", schema()), *paths, **options)
 
 
-def built(folder: Path, path: Path, **options: object) -> BuildReport:
-    fields = schema()
+def made(folder: Path, host: EmbeddedHost, *paths: Path, **options: object) -> BuildReport:
     store = Store(folder / "store", "books")
-    return build(store, fields, [path], access(fields), BuildOptions(**options))
+    return build(store, schema(), Files(paths), host, BuildOptions(**options))
 
 
 def left_in(folder: Path) -> list[str]:
@@ -68,7 +66,7 @@ def test_a_build_makes_a_live_generation(tmp_path):
     store = Store(tmp_path / "store", "books")
     assert store.live().manifest["documents"] == 20
     assert len(Catalogue.open(store.live().catalogue, schema())) == 20
-    assert left_in(tmp_path) == ["books-000001", "books.live.json"]
+    assert left_in(tmp_path) == ["books-000001", *POINTERS]
 
 
 def test_gzipped_files_are_read(tmp_path):
@@ -147,7 +145,7 @@ def test_a_failed_build_leaves_the_live_generation(tmp_path):
     with pytest.raises(DocumentError):
         built(tmp_path, lines(tmp_path, "broken"))
     assert Store(tmp_path / "store", "books").live().name == "books-000001"
-    assert left_in(tmp_path) == ["books-000001", "books.live.json"]
+    assert left_in(tmp_path) == ["books-000001", *POINTERS]
 
 
 def test_generations_count_up_and_old_ones_go(tmp_path):
@@ -169,7 +167,7 @@ def test_indexes_share_a_store_by_name(tmp_path):
     fields, path = schema(), lines(tmp_path, *documents())
     for index in ("a", "b"):
         store = Store(tmp_path / "store", index)
-        build(store, fields, [path], access(fields), BuildOptions())
+        build(store, fields, Files((path,)), EmbeddedHost(store.root, fields))
         assert store.live().name == f"{index}-000001"
 
 
@@ -212,17 +210,20 @@ class Harmed(EmbeddedWriter):
         super().abandon()
 
 
-def harmed(folder: Path, path: Path, harm) -> list[Harmed]:
-    """Build with a writer that does harm, and return the writers that were opened."""
-    fields, opened = schema(), []
+class HarmingHost(EmbeddedHost):
+    """Open writers that do harm, and keep them."""
 
-    def open_writer(at):
-        opened.append(Harmed(at, fields, harm))
-        return opened[-1]
+    def __init__(self, folder, harm, writer=Harmed):
+        super().__init__(folder / "store", schema())
+        self.harm, self.writer, self.opened = harm, writer, []
 
-    engine = EngineAccess(open_writer, access(fields).open_engine)
-    build(Store(folder / "store", "books"), fields, [path], engine, BuildOptions())
-    return opened
+    def open_writer(self, place, schema, options=None):
+        self.opened.append(self.writer(place.folder, schema, self.harm))
+        return self.opened[-1]
+
+
+def harmed(folder: Path, path: Path, harm) -> None:
+    made(folder, HarmingHost(folder, harm), path)
 
 
 def flip(path: Path, at: int) -> None:
@@ -245,7 +246,7 @@ def test_one_flipped_bit_in_a_staged_file_is_found_before_the_generation_is_live
 
     with pytest.raises(ChecksumError, match=r"blurb\.tokens is not what its manifest promises"):
         harmed(tmp_path, path, harm)
-    assert left_in(tmp_path) == ["books-000001", "books.live.json"]
+    assert left_in(tmp_path) == ["books-000001", *POINTERS]
     assert Store(tmp_path / "store", "books").live_name() == "books-000001"
 
 
@@ -258,42 +259,28 @@ def test_an_engine_that_cannot_be_opened_is_not_published(tmp_path):
 
 
 def test_a_writer_that_fails_to_finish_is_abandoned_and_its_error_told(tmp_path):
-    writers = []
-
     class Failing(Harmed):
         def finish(self):
             raise EngineError("the disk is full")
 
-    def open_writer(at):
-        writers.append(Failing(at, schema(), None))
-        return writers[-1]
-
-    engine = EngineAccess(open_writer, access(schema()).open_engine)
-    store, path = Store(tmp_path / "store", "books"), lines(tmp_path, *documents())
-    with pytest.raises(EngineError, match="the disk is full"):
-        build(store, schema(), [path], engine, BuildOptions())
-    assert [w.abandoned for w in writers] == [1]
+    host = HarmingHost(tmp_path, None, Failing)
+    with pytest.raises(EngineError, match=r"the disk is full$"):
+        made(tmp_path, host, lines(tmp_path, *documents()))
+    assert [w.abandoned for w in host.opened] == [1]
     assert left_in(tmp_path) == []
 
 
 def test_a_writer_is_abandoned_when_the_catalogue_fails_to_finish(tmp_path):
-    opened = []
-
     class Blocking(Harmed):
         def add(self, row, document, tokens):
             super().add(row, document, tokens)
             # The catalogue cannot take its place: something lies there.
             (self.folder.parent / "catalogue" / "x").mkdir(parents=True, exist_ok=True)
 
-    def open_writer(at):
-        opened.append(Blocking(at, schema(), None))
-        return opened[-1]
-
-    engine = EngineAccess(open_writer, access(schema()).open_engine)
-    store, path = Store(tmp_path / "store", "books"), lines(tmp_path, *documents())
+    host = HarmingHost(tmp_path, None, Blocking)
     with pytest.raises(OSError, match="not empty"):
-        build(store, schema(), [path], engine, BuildOptions())
-    assert [w.abandoned for w in opened] == [1]
+        made(tmp_path, host, lines(tmp_path, *documents()))
+    assert [w.abandoned for w in host.opened] == [1]
     assert left_in(tmp_path) == []
 
 
@@ -320,7 +307,8 @@ def test_a_manifest_without_the_engines_files_is_not_verified(tmp_path):
 def test_updates_are_told_and_damage_is_found_after_them(tmp_path):
     found = built(tmp_path, lines(tmp_path, *documents())).generation
     promised = found.manifest["engine"]
-    engine = access(schema()).open_engine(found)
+    catalogue = Catalogue.open(found.catalogue, schema())
+    engine = EmbeddedEngine(found.engine, schema(), catalogue)
     engine.delete([books(1)[0]["id"]])
     engine.refresh()
     engine.close()
@@ -331,18 +319,29 @@ def test_updates_are_told_and_damage_is_found_after_them(tmp_path):
         compare(found.engine, promised)
 
 
-def test_two_builds_at_once_make_two_generations(tmp_path):
-    path, gate = lines(tmp_path, *documents()), threading.Barrier(2, timeout=30)
-    with ThreadPoolExecutor(2) as pool:
-        both = [pool.submit(harmed, tmp_path, path, lambda _: gate.wait()) for _ in range(2)]
-        for one in both:
-            one.result()
-    store = Store(tmp_path / "store", "books")
-    assert store.names() == ["books-000001", "books-000002"]
-    for name in store.names():
-        found = store.get(name)
-        assert Catalogue.open(found.catalogue, schema(), verify=True).generation == name
-    assert left_in(tmp_path) == [*store.names(), "books.live.json"]
+def test_a_second_build_of_an_index_is_refused_while_the_first_runs(tmp_path):
+    path, told = lines(tmp_path, *documents()), []
+
+    def second(_):
+        with pytest.raises(RefusedError, match=r"'books' runs: books-000001, by process") as caught:
+            built(tmp_path, path)
+        told.append(str(caught.value))
+
+    harmed(tmp_path, path, second)
+    assert f"by process {os.getpid()} on " in told[0]
+    assert left_in(tmp_path) == ["books-000001", *POINTERS]
+    assert built(tmp_path, path).generation.name == "books-000002"
+
+
+def test_indexes_of_one_store_are_built_at_once(tmp_path):
+    path = lines(tmp_path, *documents())
+    store = Store(tmp_path / "store", "others")
+
+    def second(_):
+        build(store, schema(), Files((path,)), EmbeddedHost(store.root, schema()))
+
+    harmed(tmp_path, path, second)
+    assert store.names() == ["others-000001"]
 
 
 def test_the_folder_of_a_build_that_runs_is_kept_and_a_left_one_removed(tmp_path):
@@ -351,10 +350,12 @@ def test_the_folder_of_a_build_that_runs_is_kept_and_a_left_one_removed(tmp_path
     (root / ".building-books-000007" / "half").write_text("x")
     (root / ".building-other-000001").mkdir()
     store = Store(root, "books")
-    with store.stage() as (first, kept), store.stage() as (second, _):
-        assert kept.is_dir()
-        assert (first, second) == ("books-000001", "books-000002")
+    with store.stage() as (first, kept):
+        assert first == "books-000001"
         assert not (root / ".building-books-000007").exists()
+        with pytest.raises(RefusedError, match="books-000001"), store.stage():
+            pass
+        assert kept.is_dir()
     assert left_in(tmp_path) == [".building-other-000001"]
 
 

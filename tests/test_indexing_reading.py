@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cascade.errors import DocumentError
-from cascade.indexing.products import OnError, Quarantine
+from cascade.indexing.dead_letters import OnError, Quarantine
 from cascade.indexing.reading import read_analysed
 from tests.bookshop import books, schema
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import functools
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -20,15 +22,16 @@ from rich.progress import (
     SpinnerColumn,
     TaskID,
     TextColumn,
-    TimeRemainingColumn,
 )
 
 from cascade import workflows
 from cascade.config import Config, load_config
 from cascade.errors import CascadeError, InputError, NotFoundError, nearest
+from cascade.workflows.progress import Pace
 
 P = ParamSpec("P")
 R = TypeVar("R")
+LINE_EVERY_S = 30.0
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -128,22 +131,53 @@ def _plain(value: object) -> Any:  # noqa: ANN401  (whatever JSON can hold)
 
 @contextmanager
 def progress_bar() -> Iterator[workflows.Progress]:
-    """Show progress on stderr while a job runs; nothing where stderr is no terminal."""
+    """Show progress on stderr while a job runs: how much, how fast, and how long still.
+
+    Where stderr is no terminal, long steps write a line now and then.
+    """
+    out = Console(stderr=True, highlight=False)
+    if not out.is_terminal:
+        yield _lines(out)
+        return
     bar = Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
         BarColumn(),
         TextColumn("{task.completed:,.0f}"),
-        TimeRemainingColumn(elapsed_when_finished=True),
-        console=Console(stderr=True),
+        TextColumn("{task.fields[pace]}"),
+        console=out,
         transient=True,
     )
-    tasks: dict[str, TaskID] = {}
+    tasks: dict[str, tuple[TaskID, Pace]] = {}
 
     def tell(step: str, done: int, total: int | None) -> None:
         if step not in tasks:
-            tasks[step] = bar.add_task(step, total=total)
-        bar.update(tasks[step], completed=done, total=total)
+            tasks[step] = bar.add_task(step, total=total, pace=""), Pace()
+        task, pace = tasks[step]
+        pace.tell(done, total)
+        bar.update(task, completed=done, total=total, pace=_told_pace(pace))
 
     with bar:
         yield tell
+
+
+def _lines(out: Console) -> workflows.Progress:
+    """Return progress that writes a line for each step, every few seconds."""
+    paces: dict[str, tuple[Pace, list[float]]] = {}
+
+    def tell(step: str, done: int, total: int | None) -> None:
+        pace, due = paces.setdefault(step, (Pace(), [time.monotonic() + LINE_EVERY_S]))
+        pace.tell(done, total)
+        if time.monotonic() >= due[0]:
+            due[0] = time.monotonic() + LINE_EVERY_S
+            of = "" if total is None else f" of about {total:,}"
+            out.print(f"{step}: {done:,}{of}, {_told_pace(pace)}")
+
+    return tell
+
+
+def _told_pace(pace: Pace) -> str:
+    rate = f"{pace.rate:,.0f} a second"
+    if pace.left_s is None:
+        return rate
+    return f"{rate}, {timedelta(seconds=round(pace.left_s))} left"

@@ -27,13 +27,26 @@ def index() -> None:
 
 @index.command()
 @config_options
-@click.option("--input", "inputs", type=FILE, multiple=True, required=True, help="A product file.")
+@click.option(
+    "--input",
+    "inputs",
+    type=FILE,
+    multiple=True,
+    help="A product file: .ndjson, .csv or .tsv, plain or .gz, or .parquet.",
+)
+@click.option(
+    "--from-index",
+    "from_index",
+    metavar="NAME",
+    help="Build from the documents of an index of the same server, in place of files.",
+)
 @click.option(
     "--on-error",
     type=click.Choice([str(o) for o in OnError]),
     default=str(OnError.REFUSE),
     show_default=True,
-    help="What a line that cannot be used does: refuse the build, or be left out and told.",
+    help="What a line that cannot be used does: refuse the build, or be left out and told in "
+    "a file of dead letters.",
 )
 @click.option("--no-swap", is_flag=True, help="Build it without making it the live one.")
 @json_option
@@ -43,22 +56,28 @@ def build(
     overrides: tuple[str, ...],
     name: str | None,
     inputs: tuple[Path, ...],
+    from_index: str | None,
     on_error: str,
     no_swap: bool,
     as_json: bool,
 ) -> None:
-    """Build an index from files of one JSON object a line, and make it the live one."""
+    """Build an index from product files, or from another index, and make it the live one.
+
+    After a build that was killed, the same command goes on where the server's last answer was.
+    """
+    if bool(inputs) == (from_index is not None):
+        raise click.UsageError("give either --input or --from-index")
     config = chosen(config_path, overrides, name)
     with progress_bar() as progress:
         report = build_index(
             config,
-            inputs,
+            inputs if from_index is None else from_index,
             on_error=OnError(on_error),
             swap=not no_swap,
             beside=True,
             progress=progress,
         )
-    rate = report.documents / max(report.seconds, 1e-9)
+    rate = (report.documents - report.resumed) / max(report.seconds, 1e-9)
     if as_json:
         print_json(
             {
@@ -68,20 +87,26 @@ def build(
                 "reasons": report.reasons,
                 "seconds": round(report.seconds, 3),
                 "documents_per_second": round(rate),
-                "live": not no_swap,
+                "live": report.live,
                 "removed": report.removed,
+                "resumed": report.resumed,
+                "dead_letters": report.letters,
             }
         )
         return
     out = console()
     out.print(
         f"{report.generation.name}: {report.documents:,} documents in {report.seconds:.1f} s "
-        f"({rate:,.0f} a second)" + ("" if no_swap else ", live")
+        f"({rate:,.0f} a second)" + (", live" if report.live else "")
     )
+    if report.resumed:
+        out.print(f"  of these {report.resumed:,} were brought in before; it went on from there")
     for reason in report.reasons:
         out.print(f"  left out: {reason}")
     if report.skipped > len(report.reasons):
-        out.print(f"  and {report.skipped - len(report.reasons):,} more lines")
+        out.print(f"  and {report.skipped - len(report.reasons):,} more")
+    if report.letters is not None:
+        out.print(f"  all {report.skipped:,} are in {report.letters}")
 
 
 @index.command()

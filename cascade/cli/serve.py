@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import click
 
 from cascade.cli.console import told
-from cascade.config import Config, load_config, open_cascades
-from cascade.service import address_of, bound, create_app, run
+from cascade.config import Config, load_config, open_cascades, store_of
+from cascade.service import Metrics, Service, Switch, Watcher, address_of, app_of, bound, run
 
 
 @click.command()
@@ -59,12 +61,16 @@ def serve_config(
         listening = open_until_the_end.enter_context(
             bound(settings.host if host is None else host, settings.port if port is None else port)
         )
-        cascades = open_cascades(configs)
-        for cascade in cascades.values():
-            open_until_the_end.callback(cascade.engine.close)
-        app = create_app(cascades, settings)
+        switch = Switch(open_cascades(configs), ready=False)
+        open_until_the_end.callback(switch.close)
+        service = Service(switch, settings, time.time, Metrics())
+        stores = {name: store_of(config) for name, config in configs.items()}
+        watcher = Watcher(stores, partial(open_cascades, configs), switch, service.metrics)
+        open_until_the_end.callback(watcher.stop)
+        watcher.start()
+        app = app_of(service)
         url = address_of(listening)
-        names = ", ".join(cascades)
+        names = ", ".join(configs)
 
         def tell() -> None:
             click.echo(f"Serving {names} on {url} (API: {url}/docs, end: Ctrl+C)", err=quiet)

@@ -200,6 +200,15 @@ def was_updated(folder: Path) -> bool:
     return (folder / UPDATED).is_file()
 
 
+def stamp_of(folder: Path) -> tuple[int, int] | None:
+    """Return what changes whenever the index does, None if it is not there."""
+    try:
+        found = (folder / _META).stat()
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_mtime_ns
+
+
 def open_updates(folder: Path, index: tantivy.Index) -> tantivy.IndexWriter:
     """Record that the files are no longer those of the build, and open the index for changes."""
     with (folder / UPDATED).open("wb") as stream:

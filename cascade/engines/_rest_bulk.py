@@ -13,7 +13,7 @@ import orjson
 
 from cascade.engines._rest_client import Answer, RestClient
 from cascade.engines._rest_index import at
-from cascade.errors import DeadlineError, EngineError, EngineUnavailableError
+from cascade.errors import DeadlineError, DocumentError, EngineError, EngineUnavailableError
 from cascade.hosting import BulkOptions, Rejected
 from cascade.schema import Document
 
@@ -25,6 +25,8 @@ SHOWN_REASONS = 5
 _BUSY = frozenset({429, 500, 502, 503, 504})
 _TOO_LARGE = 413
 _FAILED = 500
+UNSENDABLE = (DocumentError, TypeError, ValueError)
+"""What a document raises that cannot be written as JSON."""
 _ANSWERS = frozenset({_TOO_LARGE, _FAILED})
 _PARAMS = {
     "filter_path": "errors,error,items.*.status,items.*.error.type,items.*.error.reason,"
@@ -276,8 +278,8 @@ class RestBulkWriter:
         if not reason:
             try:
                 action = index_action(document.id, row, self._lines(row, document))
-            except (TypeError, ValueError) as error:
-                reason = f"it cannot be written as JSON: {error}"
+            except UNSENDABLE as error:
+                reason = str(error)
         if reason:
             with self._lock:
                 self._rejected.append(Rejected(document.id, row, reason))

@@ -23,6 +23,7 @@ from cascade.errors import (
 ATTEMPTS = 3
 _READING = frozenset({"_search", "_msearch", "_count", "_mget", "_refresh"})
 _BUSY = frozenset({408, 429, 502, 503, 504})
+_TIMES_UP = "time exceeded"
 _SHOWN_CHARS = 600
 
 
@@ -40,6 +41,11 @@ class RestClient(Protocol):
     @property
     def kind(self) -> str:
         """What the server is: "elasticsearch" or "opensearch"."""
+        ...
+
+    @property
+    def timeout_s(self) -> float:
+        """How long a request may take that says nothing else."""
         ...
 
     def request(  # noqa: PLR0913 - these are the parts of an HTTP request
@@ -166,6 +172,8 @@ def refusal(where: str, request: Request, answer: Answer) -> CascadeError:
     status, why = answer.status, reason(answer.body)
     if status == 404:
         return NotFoundError(f"{where} has not what {request} asks for: {why or 'not found'}")
+    if _TIMES_UP in why.lower():
+        return DeadlineError(f"{where} stopped {request} when the time was up: {why}")
     if status == 401:
         return EngineError(
             f"{where} does not know who asks for {request}: {why or 'no reason given'}; check the "

@@ -74,7 +74,7 @@ def _found(field: Field, types: Mapping[str, str]) -> Iterator[IndexField]:
         inner = [path, *(name for name in types if name.startswith(f"{path}."))]
         fitting = [name for name in inner if types.get(name) in accepted]
         if fitting:
-            best = min(fitting, key=lambda name: (name != path, accepted.index(types[name])))
+            best = min(fitting, key=lambda name: (accepted.index(types[name]), name != path))
             yield IndexField(best, types[best] in _DATES)
 
 

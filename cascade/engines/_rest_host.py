@@ -12,6 +12,7 @@ import orjson
 
 from cascade.candidates import Documents
 from cascade.engines._rest_bulk import (
+    UNSENDABLE,
     Action,
     BulkSender,
     Lines,
@@ -34,12 +35,20 @@ from cascade.engines._rest_index import (
     interval,
     several,
 )
-from cascade.engines._rest_scan import Scan, ViewPaths, Wanted
+from cascade.engines._rest_scan import (
+    ELASTICSEARCH_READING,
+    OPENSEARCH_READING,
+    Reading,
+    Scan,
+)
 from cascade.engines.connection import IndexShape
+from cascade.engines.mappings import (
+    document_elasticsearch,
+    render_elasticsearch,
+    render_opensearch,
+)
 from cascade.errors import DocumentError, EngineError, NotFoundError, RefusedError
 from cascade.hosting import (
-    ID_FIELD,
-    RAW_FIELD,
     BulkOptions,
     Change,
     IndexState,
@@ -47,7 +56,7 @@ from cascade.hosting import (
     Rejected,
 )
 from cascade.protocols import Engine
-from cascade.schema import Schema
+from cascade.schema import Document, Schema
 
 BATCH = 1_000
 ID_BATCH = 10_000
@@ -65,17 +74,17 @@ class Dialect:
     """Say in what the hosts of two servers differ.
 
     Attributes:
-        render: Gives the body that an index is created with.
-        lines: Gives what writes a schema's documents as JSON.
-        view: How a point in time is opened.
-        leaves_vectors_out: Whether a server of this kind may leave vectors out of what it gives
-            of a document unless it is told otherwise.
+        render: Gives the body that an index is created with, from the schema, the shape and what
+            is kept in the mapping's `_meta`.
+        reading: How all of an index is read.
     """
 
-    render: Callable[[Schema, IndexShape], Mapping[str, Any]]
-    lines: Callable[[Schema], Lines]
-    view: ViewPaths
-    leaves_vectors_out: bool = False
+    render: Callable[[Schema, IndexShape, Mapping[str, str]], Mapping[str, Any]]
+    reading: Reading
+
+
+ELASTICSEARCH = Dialect(render_elasticsearch, ELASTICSEARCH_READING)
+OPENSEARCH = Dialect(render_opensearch, OPENSEARCH_READING)
 
 
 class RestHost:
@@ -116,7 +125,7 @@ class RestHost:
             EngineError: If the server refuses the mapping.
         """
         name = place.name
-        body = filling(self._dialect.render(schema, self._shape), about)
+        body = filling(self._dialect.render(schema, self._shape, {**about, MADE_BY_KEY: MADE_BY}))
         answer = self._client.request("PUT", at(name), body=orjson.dumps(body), allow=_BAD)
         if answer.status < 400:
             return
@@ -143,7 +152,7 @@ class RestHost:
             self._complete(card, least, most)
 
         sender = BulkSender(self._client, card.name, options, stop)
-        return RestBulkWriter(sender.send, self._dialect.lines(schema), options, stop, complete)
+        return RestBulkWriter(sender.send, _lines(schema), options, stop, complete)
 
     def state(self, place: Place) -> IndexState:
         """Return how an index stands, after a refresh.
@@ -234,17 +243,7 @@ class RestHost:
             NotFoundError: If there is no such index.
             EngineError: If it does not store its documents, or a part of it does not answer.
         """
-        card = self._card(name)
-        wanted = Wanted({"_source": [RAW_FIELD] if card.ours else self._source_of_others(name)})
-        for hits in Scan(self._client, name, self._dialect.view, batch).pages(wanted):
-            if any("_source" not in hit for hit in hits):
-                raise EngineError(
-                    f"{name!r} does not store its documents (`_source` is off); build from files"
-                )
-            if card.ours:
-                yield [hit["_source"][RAW_FIELD] for hit in hits]
-            else:
-                yield [{"_id": hit["_id"], **hit["_source"]} for hit in hits]
+        return Scan(self._client, self._card(name), self._dialect.reading, batch).documents()
 
     def ids(self, name: str, batch: int = ID_BATCH) -> Iterator[list[str]]:
         """Yield the id of every document.
@@ -252,16 +251,7 @@ class RestHost:
         Raises:
             NotFoundError: If there is no such index.
         """
-        card = self._card(name)
-        scan = Scan(self._client, name, self._dialect.view, batch)
-        if card.ours:
-            # `_id` would open every stored document.
-            body = {"stored_fields": "_none_", "docvalue_fields": [ID_FIELD]}
-            for hits in scan.pages(Wanted(body, f"fields.{ID_FIELD}")):
-                yield [str(hit["fields"][ID_FIELD][0]) for hit in hits]
-        else:
-            for hits in scan.pages(Wanted({"_source": False}, "_id")):
-                yield [str(hit["_id"]) for hit in hits]
+        return Scan(self._client, self._card(name), self._dialect.reading, batch).ids()
 
     def apply(
         self, place: Place, schema: Schema, changes: Sequence[Change], *, refresh: bool = True
@@ -277,7 +267,7 @@ class RestHost:
         # A server makes an index that is not there of the first document sent to it.
         card = self._own(place.name, "changed")
         rejected: list[Rejected] = []
-        actions = _actions(self._dialect.lines(schema), changes, rejected)
+        actions = _actions(_lines(schema), changes, rejected)
         sender = BulkSender(self._client, card.name, _BULK, threading.Event())
         for request in requests_of(actions, _BULK):
             rejected.extend(sender.send(request))
@@ -381,14 +371,12 @@ class RestHost:
                 "with one id, or does another write into it?"
             )
 
-    def _source_of_others(self, name: str) -> bool | dict[str, bool]:
-        """Return what asks for whole documents, vectors too."""
-        if not self._dialect.leaves_vectors_out:
-            return True
-        whole = {"exclude_vectors": False}
-        body = orjson.dumps({"size": 0, "_source": whole})
-        answer = self._client.request("POST", f"{at(name)}/_search", body=body, allow=_BAD)
-        return whole if answer.status < 400 else True  # a server that gives them anyway
+
+def _lines(schema: Schema) -> Lines:
+    def lines(row: int, document: Document) -> bytes:
+        return orjson.dumps(document_elasticsearch(row, document, schema))
+
+    return lines
 
 
 def _actions(lines: Lines, changes: Sequence[Change], rejected: list[Rejected]) -> Iterator[Action]:
@@ -402,5 +390,5 @@ def _actions(lines: Lines, changes: Sequence[Change], rejected: list[Rejected]) 
         else:
             try:
                 yield index_action(doc_id, change.row, lines(change.row, change.document))
-            except (TypeError, ValueError) as error:
-                rejected.append(Rejected(doc_id, change.row, f"it is no JSON: {error}"))
+            except UNSENDABLE as error:
+                rejected.append(Rejected(doc_id, change.row, str(error)))

@@ -14,7 +14,6 @@ MADE_BY = "cascade"
 MADE_BY_KEY = "made_by"
 """The key of a mapping's `_meta` that says whose an index is."""
 
-_ABOUT = "about"
 _FORBIDDEN = re.compile(r'[\\/*?"<>|\s,#:]|\A[-_+]|\A\.{0,2}\Z')
 
 
@@ -39,7 +38,8 @@ def card_of(name: str, index: Mapping[str, Any]) -> Card:
     """Return the card of an index from what `GET /<index>` says of it."""
     meta = index.get("mappings", {}).get("_meta", {})
     ours = meta.get(MADE_BY_KEY) == MADE_BY
-    about = {key: str(value) for key, value in meta.get(_ABOUT, {}).items()} if ours else {}
+    about = {key: str(value) for key, value in meta.items() if key != MADE_BY_KEY}
+    about = about if ours else {}
     return Card(name, str(index["settings"]["index"]["uuid"]), ours, about)
 
 
@@ -79,15 +79,8 @@ def interval(seconds: float) -> str:
     return f"{max(1, round(seconds * 1000))}ms"
 
 
-def filling(rendered: Mapping[str, Any], about: Mapping[str, str]) -> dict[str, Any]:
-    """Return the body of an index that is filled before it is searched, and says whose it is."""
-    settings = dict(rendered.get("settings", {}))
-    index = {**settings.pop("index", {})}
-    index |= {"refresh_interval": "-1", "number_of_replicas": 0}
-    mappings = rendered.get("mappings", {})
-    meta = {**mappings.get("_meta", {}), MADE_BY_KEY: MADE_BY, _ABOUT: dict(about)}
-    return {
-        **rendered,
-        "settings": {**settings, "index": index},
-        "mappings": {**mappings, "_meta": meta},
-    }
+def filling(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the body of an index as it is while it is filled: without refresh and copies."""
+    settings = body["settings"]
+    index = {**settings["index"], "refresh_interval": "-1", "number_of_replicas": 0}
+    return {**body, "settings": {**settings, "index": index}}

@@ -10,8 +10,9 @@ from typing import Any
 import orjson
 
 from cascade.engines._rest_client import Answer, RestClient, reason
-from cascade.engines._rest_index import at
+from cascade.engines._rest_index import Card, at
 from cascade.errors import CascadeError, EngineError
+from cascade.hosting import ID_FIELD, RAW_FIELD
 
 KEEP_ALIVE = "5m"
 MOST_AT_ONCE = 10_000
@@ -22,22 +23,25 @@ _FILTER = "error,_scroll_id,pit_id,timed_out,_shards.failed,_shards.failures"
 
 
 @dataclass(frozen=True, slots=True)
-class ViewPaths:
+class Reading:
     """Say how a server opens and closes a view that stays as it is, a point in time.
 
     Attributes:
         open: The path behind the index, to post to.
         close: The path to delete.
         id: The name of the view's id where it is opened and closed.
+        leaves_vectors_out: Whether a server of this kind may leave vectors out of what it gives
+            of a document unless it is told otherwise.
     """
 
     open: str
     close: str
     id: str
+    leaves_vectors_out: bool = False
 
 
-ELASTICSEARCH_VIEW = ViewPaths("_pit", "/_pit", "id")
-OPENSEARCH_VIEW = ViewPaths("_search/point_in_time", "/_search/point_in_time", "pit_id")
+ELASTICSEARCH_READING = Reading("_pit", "/_pit", "id", leaves_vectors_out=True)
+OPENSEARCH_READING = Reading("_search/point_in_time", "/_search/point_in_time", "pit_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +72,60 @@ class Scan:
 
     Args:
         client: The server.
-        name: The index.
-        paths: How a view is opened.
+        card: The index.
+        reading: How this server is read.
         size: Documents a page.
     """
 
-    def __init__(self, client: RestClient, name: str, paths: ViewPaths, size: int) -> None:
+    def __init__(self, client: RestClient, card: Card, reading: Reading, size: int) -> None:
         self._client = client
-        self._name = name
-        self._paths = paths
+        self._card = card
+        self._name = card.name
+        self._reading = reading
         self._size = max(1, min(size, MOST_AT_ONCE))
+
+    def documents(self) -> Iterator[list[Mapping[str, Any]]]:
+        """Yield the documents as they were given; those of others as stored, with `_id`.
+
+        Raises:
+            EngineError: If the index does not store them, or a part of it does not answer.
+        """
+        wanted = Wanted({"_source": [RAW_FIELD] if self._card.ours else self._whole_source()})
+        for hits in self.pages(wanted):
+            if any("_source" not in hit for hit in hits):
+                raise EngineError(
+                    f"{self._name!r} does not store its documents (`_source` is off); build it "
+                    "from files"
+                )
+            if self._card.ours:
+                yield [hit["_source"][RAW_FIELD] for hit in hits]
+            else:
+                yield [{"_id": hit["_id"], **hit["_source"]} for hit in hits]
+
+    def ids(self) -> Iterator[list[str]]:
+        """Yield the id of every document.
+
+        Raises:
+            EngineError: If a part of the index does not answer.
+        """
+        if self._card.ours:
+            # `_id` would open every stored document.
+            body = {"stored_fields": "_none_", "docvalue_fields": [ID_FIELD]}
+            for hits in self.pages(Wanted(body, f"fields.{ID_FIELD}")):
+                yield [str(hit["fields"][ID_FIELD][0]) for hit in hits]
+        else:
+            for hits in self.pages(Wanted({"_source": False}, "_id")):
+                yield [str(hit["_id"]) for hit in hits]
+
+    def _whole_source(self) -> bool | dict[str, bool]:
+        """Return what asks for whole documents, vectors too."""
+        whole = {"exclude_vectors": False}
+        if not self._reading.leaves_vectors_out:
+            return True
+        body = orjson.dumps({"size": 0, "_source": whole})
+        path = f"{at(self._name)}/_search"
+        answer = self._client.request("POST", path, body=body, allow=frozenset({400}))
+        return whole if answer.status < 400 else True  # an older server, which leaves none out
 
     def pages(self, wanted: Wanted) -> Iterator[list[Any]]:
         """Yield the hits, a list a page, none of them empty.
@@ -99,17 +147,17 @@ class Scan:
         """Return the id of a view, None where there is no such thing or we may not."""
         answer = self._client.request(
             "POST",
-            f"{at(self._name)}/{self._paths.open}",
+            f"{at(self._name)}/{self._reading.open}",
             params={"keep_alive": KEEP_ALIVE},
             allow=_REFUSED,
         )
-        return None if answer.status >= 400 else str(orjson.loads(answer.body)[self._paths.id])
+        return None if answer.status >= 400 else str(orjson.loads(answer.body)[self._reading.id])
 
     def _close(self, view: str) -> None:
-        closed: Any = [view] if self._paths is OPENSEARCH_VIEW else view
+        closed: Any = [view] if self._reading is OPENSEARCH_READING else view
         with suppress(CascadeError):  # it goes by itself when it is not asked for any more
             self._client.request(
-                "DELETE", self._paths.close, body=orjson.dumps({self._paths.id: closed})
+                "DELETE", self._reading.close, body=orjson.dumps({self._reading.id: closed})
             )
 
     def _page(

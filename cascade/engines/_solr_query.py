@@ -8,36 +8,34 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
-from itertools import chain
 
+from cascade.engines._asking import (
+    MAX_QUERY_CHARS,
+    MAX_QUERY_TERMS,
+    Word,
+    Words,
+    cleaned,
+    distinct,
+    needed,
+)
+from cascade.engines._rest_fields import IndexField, IndexFields
+from cascade.engines._rest_filters import held_by
 from cascade.engines.connection import Matching
 from cascade.filters import AllOf, AnyOf, Exists, Filter, In, Not, Range, fields_of
-from cascade.schema import Kind, Schema
-from cascade.text import Analyser, analyser
 
-MAX_QUERY_CHARS = 10_000
-MAX_QUERY_TERMS = 64
 MAX_CLAUSES = 1_000
 """Below the 1,024 that a Solr takes in one query unless its `maxBooleanClauses` says more."""
+TYPO_WEIGHT = 0.5
+"""What a word that differs by a letter or two counts, against the word itself."""
 
-_SURROGATES = re.compile("[\ud800-\udfff]")
 _SYNTAX = re.compile(r"([^\w\s])|(\b(?:AND|OR|NOT|TO)\b)")
-_EVERYTHING = "*:*"
-_NOTHING = "(*:* -*:*)"
+_EVERYTHING, _NOTHING = "*:*", "(*:* -*:*)"
 _EPOCH = datetime(1970, 1, 1)
-_EARLIEST, _LATEST = -62_135_596_800_000, 253_402_300_799_999  # the years 1 to 9999, in ms
-
-Word = tuple[tuple[str, str], ...]
-"""One word of a query: the term that it is in each field, as (field, term) pairs."""
-
-
-def cleaned(text: str) -> str:
-    """Replace lone surrogates, which JSON in UTF-8 cannot hold, by U+FFFD."""
-    return text if text.isascii() else _SURROGATES.sub("\ufffd", text)
+_EARLIEST_MS, _LATEST_MS = -62_135_596_800_000, 253_402_300_799_999  # the years 1 to 9999
 
 
 def number(value: float) -> str:
@@ -45,10 +43,14 @@ def number(value: float) -> str:
     return repr(float(value) + 0.0)
 
 
-def instant(seconds: float) -> str:
+def instant(seconds: float, rounded: Callable[[float], int] = round) -> str:
     """Return a date in whole milliseconds, held within the years 1 to 9999."""
-    ms = min(max(round(seconds * 1000), _EARLIEST), _LATEST)
-    moment = _EPOCH + timedelta(milliseconds=ms)
+    exact = seconds * 1000
+    near = round(min(max(exact, _EARLIEST_MS), _LATEST_MS))
+    # Seconds of our time are known to a quarter of a microsecond: that near, they are meant whole.
+    if abs(exact - near) >= 1e-3 and _EARLIEST_MS <= exact <= _LATEST_MS:
+        near = rounded(exact)
+    moment = _EPOCH + timedelta(milliseconds=min(near, _LATEST_MS))
     return f"{moment.isoformat(timespec='milliseconds')}Z"
 
 
@@ -108,23 +110,20 @@ class ClauseWriter:
     """Write the clauses for one index.
 
     Attributes:
-        schema: What documents look like.
-        analysers: The analyser of each text field, by name.
+        words: Finds the words of a text.
+        fields: What holds the schema's fields in the index.
         matching: What a text must match and what that counts.
         key: The field of the documents' ids.
-        always: Clauses and their values that every request carries, by the value's name.
+        ours: Whether the index holds our own terms, parted by blanks.
+        always: Clauses that every request carries, and their values, by the value's name.
     """
 
-    schema: Schema
-    analysers: Mapping[str, Analyser]
-    matching: Matching = field(default_factory=Matching)
+    words: Words
+    fields: IndexFields
+    matching: Matching
     key: str = "id"
+    ours: bool = True
     always: Mapping[str, tuple[str, str]] = field(default_factory=dict)
-
-    def terms(self, name: str, text: str) -> list[str]:
-        """Return the distinct terms of a query text in a field, at most `MAX_QUERY_TERMS`."""
-        tokens = self.analysers[name].tokens(cleaned(text[:MAX_QUERY_CHARS]))
-        return list(dict.fromkeys(tokens))[:MAX_QUERY_TERMS]
 
     def retrieval(
         self,
@@ -137,137 +136,127 @@ class ClauseWriter:
     ) -> Clauses:
         """Return the clauses of a query text under filters.
 
-        A document's score is the sum over fields and distinct terms of boost x BM25.
+        A document's score is the sum over fields and distinct terms of boost x BM25, and what
+        phrases are set to count beside.
+
+        Raises:
+            QueryError: If the index has not a field that is filtered.
         """
         values = _Values()
-        score, matching = self._text(values, text, minimum_match)
+        if self.matching.analysed == "server" and not self.ours:
+            score, matching = self._analysed_there(values, text, minimum_match), None
+        else:
+            score, matching = self._analysed_here(values, text, minimum_match)
         parts = self._filters(values, filters)
         if match_all:
             score = f"+{_EVERYTHING}^=0" + (f" {_and(score, matching)}" if score else "")
         elif matching is not None:
             parts.append(FilterClause(frozenset(), f"{{!lucene cache=false v={matching}}}"))
         if only is not None:
-            parts.append(FilterClause(frozenset(), self._in(values, self.key, list(only))))
+            parts.append(self._only(values, only))
         return Clauses(score, tuple(parts), values.params)
 
     def page(self, ids: Sequence[str], filters: AllOf) -> Clauses:
         """Return the clauses of documents by id that still pass the filters."""
         values = _Values()
-        score = self._in(values, self.key, [cleaned(doc_id) for doc_id in ids])
+        score = self._only(values, ids).clause
         return Clauses(score, tuple(self._filters(values, filters)), values.params)
 
-    def filtered(self, filters: AllOf) -> Clauses:
+    def filtered(self, filters: AllOf, only: Sequence[str] | None = None) -> Clauses:
         """Return the clauses of the filters alone, for a query that is not ours."""
         values = _Values()
-        return Clauses(None, tuple(self._filters(values, filters)), values.params)
+        parts = self._filters(values, filters)
+        if only is not None:
+            parts.append(self._only(values, only))
+        return Clauses(None, tuple(parts), values.params)
 
-    def searched(self) -> list[tuple[str, float]]:
-        """Return the text fields that retrieval searches, with their boosts."""
-        return [(f.name, f.boost) for f in self.schema.of_kind(Kind.TEXT) if f.boost > 0]
-
-    def _text(
+    def _analysed_here(
         self, values: _Values, text: str, minimum_match: float
     ) -> tuple[str | None, str | None]:
         """Return what scores a text, and what must match besides; None for nothing."""
-        short = cleaned(text[:MAX_QUERY_CHARS])
-        if self.matching.analysed == "server":
-            return self._server_text(values, short, minimum_match), None
-        variants = self._words(short)
-        words = list(dict.fromkeys(chain.from_iterable(variants)))
+        variants = self.words.variants(text, self._most_words())
+        words = distinct(variants)
         if not words:
             return None, None
-        if minimum_match <= 0 or len(words) == 1:
-            score = _any([one for word in words for one in self._word(values, word)])
-            return self._with_phrases(values, score, words, short), None
-        if len(variants) == 1:
-            score = self._at_least(values, variants[0], minimum_match)
-            return self._with_phrases(values, score, words, short), None
-        score = _any([one for word in words for one in self._word(values, word)])
-        needed = _any([self._at_least(values, variant, minimum_match) for variant in variants])
-        return self._with_phrases(values, score, words, short), values.put(needed)
+        matching = None
+        if minimum_match > 0 and len(words) > 1:
+            parts = [self._at_least(values, variant, minimum_match) for variant in variants]
+            if len(parts) == 1 and self.matching.phrase_boost <= 0:
+                return parts[0], None
+            matching = values.put(_any(parts))
+        score = _any([clause for word in words for clause in self._word(values, word)])
+        if self.matching.phrase_boost > 0 and len(words) > 1:
+            score = f"(+{score} {' '.join(self._phrases(values, text))})"
+        return score, matching
 
-    def _words(self, text: str) -> list[list[Word]]:
-        """Return the words of a text; more than one list where analysers part it differently.
-
-        Fields of one analyser share their words. Analysers that find the same number of terms
-        see the same words in other forms, which are matched place by place; otherwise (a synonym
-        of several words) each analyser's fields have a list of their own.
-        """
-        groups: dict[int, tuple[list[str], list[str]]] = {}
-        for name, _ in self.searched():
-            reader = self.analysers[name]
-            names, _ = groups.setdefault(id(reader), ([], reader.tokens(text)))
-            names.append(name)
-        found = [group for group in groups.values() if group[1]]
-        if not found:
-            return []
-        if len({len(tokens) for _, tokens in found}) == 1:
-            places = zip(*(tokens for _, tokens in found), strict=True)
-            words = [
-                tuple(
-                    (name, term)
-                    for (names, _), term in zip(found, place, strict=True)
-                    for name in names
-                )
-                for place in places
-            ]
-            most = _most_words(sum(len(names) for names, _ in found))
-            return [list(dict.fromkeys(words))[:most]]
-        most = _most_words(2 * sum(len(names) for names, _ in found))
-        return [
-            [tuple((name, term) for name in names) for term in list(dict.fromkeys(tokens))[:most]]
-            for names, tokens in found
-        ]
+    def _most_words(self) -> int:
+        each = max(1, sum(len(self.fields[spec.name]) for spec in self.words.fields))
+        # A word may stand in the part that matches and in the one that scores, or be written
+        # wrongly beside being written well.
+        return max(1, min(MAX_QUERY_TERMS, MAX_CLAUSES // (2 * each)))
 
     def _word(self, values: _Values, word: Word) -> list[str]:
         known: dict[str, str] = {}
         clauses = []
         for name, term in word:
             if term not in known:
-                known[term] = values.put(_fuzzy(term) if self.matching.typos else term)
-            parser = "lucene df" if self.matching.typos else "term f"
-            clause = f"{{!{parser}={name} v={known[term]}}}"
-            clauses.append(_boosted(clause, self.schema.by_name[name].boost))
+                known[term] = values.put(term)
+            for held in self.fields[name]:
+                exact = f"{{!term f={held.path} v={known[term]}}}"
+                boost = self._boost(name)
+                clauses.append(_boosted(exact, boost))
+                if self.matching.typos and (edits := _edits(term)):
+                    typed = values.put(f"{_escaped(term)}~{edits}")
+                    fuzzy = f"{{!lucene df={held.path} v={typed}}}"
+                    clauses.append(_boosted(fuzzy, boost * TYPO_WEIGHT))
         return clauses
 
     def _at_least(self, values: _Values, words: Sequence[Word], share: float) -> str:
         """Return the clause that at least a share of the words match."""
         parts = [values.put(_any(self._word(values, word))) for word in words]
         should = " ".join(f"should={part}" for part in parts)
-        return f"{{!bool {should} mm={_needed(share, len(words))}}}"
+        return f"{{!bool {should} mm={needed(share, len(words))}}}"
 
-    def _with_phrases(self, values: _Values, score: str, words: Sequence[Word], text: str) -> str:
-        boost = self.matching.phrase_boost
-        if boost <= 0 or len(words) < 2:
-            return score
-        phrase = values.put(f'"{_escaped(text)}"~{self.matching.phrase_slop}')
-        phrases = [
-            _boosted(f"{{!lucene df={name} v={phrase}}}", boost * own)
-            for name, own in self.searched()
-        ]
-        return f"(+({score}) {' '.join(phrases)})"
+    def _phrases(self, values: _Values, text: str) -> list[str]:
+        clauses = []
+        for spec in self.words.fields:
+            # Our own index holds terms parted by blanks; another reads the text as it stands.
+            read = self.words.analysers[spec.name].tokens(cleaned(text[:MAX_QUERY_CHARS]))
+            words = " ".join(read[:MAX_QUERY_TERMS]) if self.ours else cleaned(text)
+            phrase = values.put(f'"{_escaped(words)}"~{self.matching.phrase_slop}')
+            boost = spec.boost * self.matching.phrase_boost
+            clauses += [
+                _boosted(f"{{!lucene df={held.path} v={phrase}}}", boost)
+                for held in self.fields[spec.name]
+            ]
+        return clauses
 
-    def _server_text(self, values: _Values, text: str, minimum_match: float) -> str | None:
+    def _analysed_there(self, values: _Values, text: str, minimum_match: float) -> str | None:
         """Return the clause in which the server's own analysers read the text."""
-        words = [word for word in text.split() if any(map(str.isalnum, word))]
-        if not words:
+        words = [w for w in cleaned(text[:MAX_QUERY_CHARS]).split() if any(map(str.isalnum, w))]
+        words = words[:MAX_QUERY_TERMS]
+        paths = [
+            (held.path, spec.boost) for spec in self.words.fields for held in self.fields[spec.name]
+        ]
+        if not words or not paths:
             return None
+        plain = " ".join(map(_escaped, words))
         if self.matching.typos:
-            plain = " ".join(_fuzzy(word) for word in words[:MAX_QUERY_TERMS])
-        else:
-            plain = _escaped(" ".join(words[:MAX_QUERY_TERMS]))
-        fields = values.put(" ".join(f"{name}^{_weight(boost)}" for name, boost in self.searched()))
-        settings = [f"qf={fields}", f"mm={_share(minimum_match)}", f"v={values.put(plain)}"]
+            edits = [(_escaped(word), _edits(word)) for word in words]
+            plain = " ".join(f"{word}~{most}" if most else word for word, most in edits)
+        # The scores of fields add up, as those of our own terms do, and no word names a field.
+        settings = {"uf": "-*", "tie": "1.0", "sow": "false", "lowercaseOperators": "false"}
+        settings["q.op"] = "OR"
+        settings["mm"] = _share(minimum_match)
+        settings["qf"] = values.put(_weights(paths, 1.0))
         if self.matching.phrase_boost > 0:
-            boosted = (
-                f"{name}^{_weight(boost * self.matching.phrase_boost)}"
-                for name, boost in self.searched()
-            )
-            settings.append(f"pf={values.put(' '.join(boosted))} ps={self.matching.phrase_slop}")
-        # Fields add up, as they do with our own terms, and no word of the text names a field.
-        return (
-            f"({{!edismax uf=-* tie=1.0 sow=false lowercaseOperators=false {' '.join(settings)}}})"
-        )
+            settings["pf"] = values.put(_weights(paths, self.matching.phrase_boost))
+            settings["ps"] = str(self.matching.phrase_slop)
+        settings["v"] = values.put(plain)
+        return f"({{!edismax {' '.join(f'{key}={value}' for key, value in settings.items())}}})"
+
+    def _boost(self, name: str) -> float:
+        return next(spec.boost for spec in self.words.fields if spec.name == name)
 
     def _filters(self, values: _Values, filters: AllOf) -> list[FilterClause]:
         for name, (_, value) in self.always.items():
@@ -277,14 +266,19 @@ class ClauseWriter:
             FilterClause(fields_of(part), self._filter(values, part)) for part in filters.parts
         ]
 
+    def _only(self, values: _Values, ids: Sequence[str]) -> FilterClause:
+        clause = _equal(values, self.key, [cleaned(doc_id) for doc_id in ids])
+        return FilterClause(frozenset(), clause)
+
     def _filter(self, values: _Values, part: Filter) -> str:
         match part:
             case In(name, given):
-                clause = self._in(values, name, given)
-            case Range():
-                clause = self._range(part)
+                held = held_by(self.fields, name)
+                clause = _any([_equal(values, one.path, _exact(one, given)) for one in held])
+            case Range(name):
+                clause = _any([_range(one, part) for one in held_by(self.fields, name)])
             case Exists(name):
-                clause = f"{name}:*"
+                clause = _any([f"{one.path}:*" for one in held_by(self.fields, name)])
             case Not(inner):
                 clause = f"({_EVERYTHING} -{self._filter(values, inner)})"
             case AnyOf(parts):
@@ -295,48 +289,50 @@ class ClauseWriter:
                 clause = f"({' '.join('+' + self._filter(values, one) for one in parts)})"
         return clause
 
-    def _in(self, values: _Values, name: str, given: Sequence[str | float]) -> str:
-        exact = [cleaned(v) if isinstance(v, str) else self._written(name, v) for v in given]
-        if len(exact) == 1:
-            return f"{{!term f={name} v={values.put(exact[0])}}}" if exact[0] else _NOTHING
-        separator = "\x01"
-        while any(separator in value for value in exact):
-            separator += "\x01\x02"
-        listed = values.put(separator.join(exact))
-        return f"{{!terms f={name} separator={values.put(separator)} v={listed}}}"
 
-    def _range(self, part: Range) -> str:
-        lower = [(b + 0.0, more) for b, more in ((part.gte, 0), (part.gt, 1)) if b is not None]
-        upper = [(b + 0.0, -less) for b, less in ((part.lte, 0), (part.lt, 1)) if b is not None]
-        low, above = max(lower, default=(None, 0))
-        high, below = min(upper, default=(None, 0))
-        first = "*" if low is None else self._written(part.field, low)
-        last = "*" if high is None else self._written(part.field, high)
-        return f"{part.field}:{'{' if above else '['}{first} TO {last}{'}' if below else ']'}"
-
-    def _written(self, name: str, value: float) -> str:
-        spec = self.schema.by_name.get(name)
-        return instant(value) if spec is not None and spec.kind is Kind.DATE else number(value)
+def _exact(held: IndexField, given: Sequence[str | float]) -> list[str]:
+    texts = [cleaned(value) for value in given if isinstance(value, str)]
+    numbers = [value for value in given if not isinstance(value, str)]
+    return texts + [instant(value) if held.is_date else number(value) for value in numbers]
 
 
-def analysers_of(schema: Schema) -> dict[str, Analyser]:
-    """Return the analyser of each text field by name."""
-    return {f.name: analyser(f.analyser, f.synonyms) for f in schema.of_kind(Kind.TEXT)}
+def _equal(values: _Values, path: str, exact: Sequence[str]) -> str:
+    """Return what holds where a field has one of these values, as they are."""
+    if len(exact) == 1 and exact[0]:
+        return f"{{!term f={path} v={values.put(exact[0])}}}"
+    if not any(exact):
+        return _NOTHING
+    separator = "\x01"
+    while any(separator in value for value in exact):
+        separator += "\x02\x01"
+    listed = values.put(separator.join(exact))
+    return f"{{!terms f={path} separator={values.put(separator)} v={listed}}}"
 
 
-def _needed(share: float, words: int) -> int:
-    return min(words, max(1, math.ceil(share * words - 1e-9)))
+def _range(held: IndexField, part: Range) -> str:
+    lower = [(b + 0.0, more) for b, more in ((part.gte, 0), (part.gt, 1)) if b is not None]
+    upper = [(b + 0.0, -less) for b, less in ((part.lte, 0), (part.lt, 1)) if b is not None]
+    low, above = max(lower, default=(None, 0))
+    high, below = min(upper, default=(None, 0))
+    first, last = "*", "*"
+    if low is not None:
+        rounded = math.floor if above else math.ceil
+        first = instant(low, rounded) if held.is_date else number(low)
+    if high is not None:
+        rounded = math.ceil if below else math.floor
+        last = instant(high, rounded) if held.is_date else number(high)
+    return f"{held.path}:{'{' if above else '['}{first} TO {last}{'}' if below else ']'}"
 
 
 def _share(minimum_match: float) -> str:
     """Return edismax's `mm` that rounds up: so many percent of the words may be missing."""
-    return (
-        f"-{math.floor((1 - min(minimum_match, 1.0)) * 100 + 1e-9)}%" if minimum_match > 0 else "1"
-    )
+    if minimum_match <= 0:
+        return "1"
+    return f"-{math.floor((1 - min(minimum_match, 1.0)) * 100 + 1e-9)}%"
 
 
-def _most_words(fields: int) -> int:
-    return max(1, min(MAX_QUERY_TERMS, MAX_CLAUSES // fields))
+def _weights(paths: Sequence[tuple[str, float]], factor: float) -> str:
+    return " ".join(f"{path}^{_weight(boost * factor)}" for path, boost in paths)
 
 
 def _boosted(clause: str, boost: float) -> str:
@@ -349,21 +345,19 @@ def _weight(boost: float) -> str:
 
 
 def _any(clauses: Sequence[str]) -> str:
-    return f"({' '.join(clauses)})"
+    return f"({' '.join(clauses)})" if clauses else _NOTHING
 
 
 def _and(score: str, matching: str | None) -> str:
-    return score if matching is None else f"(+{score} +{{!lucene v={matching}}}^=0)"
+    return score if matching is None else f"(+{score} +{{!lucene v={matching}}}^0)"
 
 
 def _escaped(text: str) -> str:
     """Return a text in which nothing is an operator of Lucene's syntax."""
-    return _SYNTAX.sub(
-        lambda found: f"\\{found[1]}" if found[1] else str(found[2]).lower(), text
-    ).replace("\x00", " ")
+    plain = _SYNTAX.sub(lambda at: f"\\{at[1]}" if at[1] else at[2].lower(), text)
+    return plain.replace("\x00", " ")
 
 
-def _fuzzy(word: str) -> str:
-    """Return a word that may differ by a letter from 3 letters on, by two from 6 on."""
-    edits = 0 if len(word) < 3 else 1 if len(word) < 6 else 2
-    return _escaped(word) + (f"~{edits}" if edits else "")
+def _edits(word: str) -> int:
+    """Return by how many letters a word may differ."""
+    return 0 if len(word) < 3 else 1 if len(word) < 6 else 2

@@ -59,6 +59,11 @@ class ElasticsearchClient:
         """What the server is."""
         return KIND
 
+    @property
+    def timeout_s(self) -> float:
+        """How long a request may take that says nothing else."""
+        return self._sender.timeout_s
+
     def request(  # noqa: PLR0913 - these are the parts of an HTTP request
         self,
         method: str,

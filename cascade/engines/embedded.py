@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from cascade.engines._embedded_index import (
     row_ranges,
     searched_fields,
     source_of,
+    stamp_of,
     stored,
     was_updated,
 )
@@ -79,6 +81,7 @@ class EmbeddedEngine:
         self._folder = folder
         self._schema = schema
         self._documents = documents
+        self._stamp = stamp_of(folder)
         self._index = open_index(folder, schema)
         self._snapshot = Snapshot(
             self._index.searcher(), is_in_row_order(row_ranges(folder, self._index))
@@ -211,9 +214,25 @@ class EmbeddedEngine:
             if self._writer is None:
                 return
             self._writer.commit()
-            self._index.reload()
-            searcher = self._index.searcher()
-            self._snapshot = Snapshot(searcher, in_row_order=searcher.num_segments == 1)
+            self._reload()
+
+    def reload(self) -> None:
+        """Let retrievals that begin after this call see what other processes have written.
+
+        A retrieval does this by itself when the index says that it has changed.
+
+        Raises:
+            EngineError: If the index cannot be read.
+        """
+        with self._lock, failing("reload"):
+            self._reload()
+
+    def _reload(self) -> None:
+        stamp = stamp_of(self._folder)
+        self._index.reload()
+        searcher = self._index.searcher()
+        self._snapshot = Snapshot(searcher, in_row_order=searcher.num_segments == 1)
+        self._stamp = stamp
 
     def healthy(self) -> bool:
         """Return whether the index answers."""
@@ -237,6 +256,14 @@ class EmbeddedEngine:
     def _open_snapshot(self) -> Snapshot:
         if self._closed:
             raise EngineError("the engine is closed; open it again")
+        stamp = stamp_of(self._folder)
+        if stamp not in (None, self._stamp) and self._lock.acquire(blocking=False):
+            try:
+                # Files may go while they are read anew; the state before is as good until then.
+                with suppress(EngineError), failing("reload"):
+                    self._reload()
+            finally:
+                self._lock.release()
         return self._snapshot
 
     def _updating(self) -> tantivy.IndexWriter:

@@ -31,6 +31,7 @@ from cascade.indexing.generations import CHECKPOINT, Generation, Store
 from cascade.indexing.meter import Meter
 from cascade.indexing.reading import read_analysed
 from cascade.indexing.sources import SPOOL, Source
+from cascade.indexing.swap import Checks, collect, swap
 from cascade.schema import Schema
 
 Progress: TypeAlias = Callable[[str, int, int | None], None]
@@ -38,6 +39,7 @@ Progress: TypeAlias = Callable[[str, int, int | None], None]
 LETTERS = "dead.ndjson"
 # A node that restarts is away for about half a minute: these are a minute and more of waiting.
 BULK = BulkOptions(retries=14)
+CHECKS = Checks()
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,7 @@ class BuildOptions:
         keep: How many generations stay.
         beside: Whether a process of its own reads and analyses, as `read_analysed` says.
         bulk: How the index is filled.
+        checks: What the generation must satisfy to become the live one.
         log_position: Where the log of updates stands as the build begins, if there is a log.
         before_publish: Called when the index is filled and checked, with its place and the log's
             position at the first start of this build, which may be an earlier run's: it brings
@@ -88,6 +91,7 @@ class BuildOptions:
     keep: int = 2
     beside: bool = False
     bulk: BulkOptions = BULK
+    checks: Checks = CHECKS
     log_position: int | None = None
     before_publish: Callable[[Place, int | None], None] | None = None
 
@@ -120,7 +124,8 @@ def build(
 
     Raises:
         DocumentError: For a bad line that is refused, or when no document is left.
-        RefusedError: If a build of this index runs.
+        RefusedError: If a build of this index runs, or it must not become live: then it is
+            published, and what was live stays.
         ChecksumError: If what was written cannot be read again as it was written.
         EngineError: If the server fails; the next build of the same goes on from there.
     """
@@ -176,10 +181,11 @@ class _Build:
             filling = self._fill(files, quarantine)
         documents = filling.count - len(filling.refused)
         manifest: dict[str, Any] = {
-            "documents": documents,
+            "documents": filling.count,
             "skipped": quarantine.count,
             "schema": self.schema.definition(),
-            "refused": sorted(filling.refused),
+            "refused": len(filling.refused),
+            "refused_rows": sorted(filling.refused),
             "log_position": self.checkpoint.log_position,
         }
         state = self._verify(documents)
@@ -191,7 +197,8 @@ class _Build:
         self._replay()
         kept = self._keep_letters()
         manifest["engine"] = checksums(self.staged / "engine")
-        generation, removed = self._publish(manifest)
+        generation = self._publish(manifest)
+        removed = self._swap()
         return BuildReport(
             generation=generation,
             documents=documents,
@@ -310,19 +317,19 @@ class _Build:
         written.replace(kept)
         return kept
 
-    def _publish(self, manifest: Mapping[str, Any]) -> tuple[Generation, tuple[str, ...]]:
-        store, name = self.store, self.place.name
-        removed: list[str] = []
+    def _publish(self, manifest: Mapping[str, Any]) -> Generation:
         (self.staged / SPOOL).unlink(missing_ok=True)
-        with store.alone():
-            generation = store.publish(name, self.staged, manifest)
-            (generation.path / CHECKPOINT).unlink(missing_ok=True)
-            if self.options.swap:
-                store.make_live(name)
-                removed = store.prune(self.options.keep)
-        for old in removed:
-            self.host.drop(place_in(old, store.root / old))
-        return generation, tuple(removed)
+        with self.store.alone():
+            generation = self.store.publish(self.place.name, self.staged, manifest)
+        (generation.path / CHECKPOINT).unlink(missing_ok=True)
+        return generation
+
+    def _swap(self) -> tuple[str, ...]:
+        """Make it live, and remove what nothing needs any more."""
+        if not self.options.swap:
+            return ()
+        swap(self.store, self.host, self.place.name, self.schema, self.options.checks)
+        return collect(self.store, self.host, self.options.keep).removed
 
 
 def _silent(step: str, done: int, total: int | None) -> None:

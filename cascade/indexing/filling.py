@@ -15,7 +15,7 @@ from cascade.indexing.dead_letters import Quarantine
 from cascade.indexing.reading import Analysed
 
 SETTLED_EVERY = 256
-SAVED_EVERY_S = 1.0
+SAVED_EVERY_S = 0.5
 
 
 @dataclass
@@ -85,7 +85,7 @@ class Filling:
             self._refuse(Refused(row, found.document.id, self._earlier[row]), found)
         self.writer.add(row, found.document, found.tokens)
         self._waiting.append((row, found))
-        if len(self._waiting) > self.backlog:
+        if len(self._waiting) > self.backlog + SETTLED_EVERY:
             self._waiting.popleft()
 
     def _settle(self) -> None:

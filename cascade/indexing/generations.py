@@ -128,13 +128,21 @@ class Store:
             NotFoundError: If none was built.
             ChecksumError: If its folder is not whole.
         """
-        name = self.live_name()
-        if name is None:
+        return self.get(self.live_pointer().generation)
+
+    def live_pointer(self) -> Pointer:
+        """Return which generation is live.
+
+        Raises:
+            NotFoundError: If none was built.
+        """
+        pointer = self.pointer()
+        if pointer is None:
             raise NotFoundError(
                 f"there is no index {self.index!r} in {self.objects.label}; "
                 "`cascade index build --input FILE` makes one"
             )
-        return self.get(name)
+        return pointer
 
     def get(self, name: str) -> Generation:
         """Return a generation by name.

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import IO, Any
 
@@ -22,11 +24,12 @@ from cascade.catalogue.files import sync_folder
 from cascade.engines._embedded_index import source_bytes, source_of
 from cascade.errors import ChecksumError, InputError
 
-SEGMENT_BYTES = 64 * 2**20
+SEGMENT_BYTES = 16 * 2**20
 CHUNK_BYTES = 8 * 2**20
 LOCK = "log.lock"
 _SUFFIX = ".ndjson"
 _TAIL_BYTES = 64 * 1024
+_NUMBER = re.compile(rb'\{"seq":([0-9]+),')
 _SUM = b',"sum":"'
 _END = b'"}\n'
 _SUM_BYTES = len(_SUM) + 16 + len(_END)
@@ -105,9 +108,7 @@ class Log:
         with self.alone():
             segments = segments_of(self.folder)
             old = [
-                path
-                for path, following in zip(segments, segments[1:], strict=False)
-                if _first(following) <= position + 1
+                path for path, following in pairwise(segments) if _first(following) <= position + 1
             ]
             for path in old:
                 path.unlink()
@@ -147,14 +148,11 @@ class LogWriter:
             self._path.touch()
             sync_folder(self._folder)
         with self._path.open("ab") as stream:
-            before = stream.tell()
-            try:
-                stream.write(b"".join(lines))
-                stream.flush()
-                os.fsync(stream.fileno())
-            except OSError:
-                _restore(stream, before)
-                raise
+            # If this fails, whole lines stay: a reader may have seen them, and a torn one is cut
+            # off by the next writer.
+            stream.write(b"".join(lines))
+            stream.flush()
+            os.fsync(stream.fileno())
         self.position += len(items)
         return self.position
 
@@ -188,16 +186,15 @@ class Tail:
             except FileNotFoundError:  # trimmed in this moment
                 self._path = None
                 continue
-            entries, taken = _parsed(content, self._path)
-            self._offset += taken
-            fresh = [entry for entry in entries if entry.seq > self.position]
+            fresh = _parsed(content, self._path, self.position)
+            self._offset += len(content)
             for at, entry in enumerate(fresh, self.position + 1):
                 if entry.seq != at:
                     raise ChecksumError(f"{self._path}: after entry {at - 1} comes {entry.seq}")
             if fresh:
                 self.position = fresh[-1].seq
                 return fresh
-            if not taken:
+            if not content:
                 return []
         return []
 
@@ -221,8 +218,17 @@ class Tail:
             if not before:
                 return False
             self._path, self._offset = before[-1], 0
-        elif self._path != following and following.exists():
-            self._path, self._offset = following, 0
+        elif self._path != following:
+            later = [path for path in segments_of(self._folder) if path > self._path]
+            # The writer may have gone on here before it began the next segment.
+            if later and self._path.stat().st_size > self._offset:
+                return True
+            if later and later[0] != following:
+                raise ChecksumError(
+                    f"{self._path}: after entry {self.position} comes {_first(later[0])}"
+                )
+            if later:
+                self._path, self._offset = following, 0
         return True
 
 
@@ -260,23 +266,18 @@ def _entry(line: bytes) -> Entry | None:
     return Entry(raw["seq"], raw["time"], Op(raw["op"]), raw["id"], raw.get("document"))
 
 
-def _parsed(content: bytes, path: Path) -> tuple[list[Entry], int]:
-    """Return the entries of whole lines, and how many bytes they have.
-
-    A last line that is damaged may still be on its way, or a writer was killed in it.
-    """
+def _parsed(content: bytes, path: Path, after: int) -> list[Entry]:
+    """Return the entries of whole lines that lie beyond a position."""
     entries: list[Entry] = []
-    taken = 0
-    lines = content.splitlines(keepends=True)
-    for at, line in enumerate(lines):
+    for line in content.splitlines(keepends=True):
+        number = _NUMBER.match(line)
+        if number is not None and int(number[1]) <= after:
+            continue
         entry = _entry(line)
         if entry is None:
-            if any(_entry(later) is not None for later in lines[at + 1 :]):
-                raise _damaged(path, f"after entry {entries[-1].seq}" if entries else "")
-            break
+            raise _damaged(path, entries[-1].seq if entries else None)
         entries.append(entry)
-        taken += len(line)
-    return entries, taken
+    return entries
 
 
 def _whole_lines(stream: IO[bytes]) -> bytes:
@@ -291,7 +292,11 @@ def _whole_lines(stream: IO[bytes]) -> bytes:
 
 
 def _end(path: Path) -> tuple[int, int]:
-    """Return the number of the last whole entry of a segment, and where its line ends."""
+    """Return the number of the last entry of a segment, and where its line ends.
+
+    A killed writer leaves at most the beginning of a line; a line that has its end was written
+    whole, and is damaged if its checksum is not its own.
+    """
     size = path.stat().st_size
     reach = _TAIL_BYTES
     with path.open("rb") as stream:
@@ -299,31 +304,18 @@ def _end(path: Path) -> tuple[int, int]:
             start = max(0, size - reach)
             stream.seek(start)
             content = stream.read(size - start)
-            # Unless it is the segment's first, the first line may have begun before.
-            skipped = 0 if start == 0 else content.find(b"\n") + 1
-            lines = content[skipped:].splitlines(keepends=True)
-            end = start + skipped + sum(map(len, lines))
-            for line in reversed(lines):
-                entry = _entry(line)
-                if entry is not None:
-                    return entry.seq, end
-                end -= len(line)
+            stop = content.rfind(b"\n") + 1
+            begin = content.rfind(b"\n", 0, max(stop - 1, 0)) + 1
+            if stop and (begin or start == 0):
+                entry = _entry(content[begin:stop])
+                if entry is None:
+                    raise _damaged(path, None)
+                return entry.seq, start + stop
             if start == 0:
                 return _first(path) - 1, 0
             reach *= 8
 
 
-def _damaged(path: Path, where: str) -> ChecksumError:
-    return ChecksumError(
-        f"{path} is damaged{' ' if where else ''}{where}; restore it, or build the index again"
-    )
-
-
-def _restore(stream: IO[bytes], size: int) -> None:
-    """Take away what was written of entries that do not count."""
-    try:
-        os.ftruncate(stream.fileno(), size)
-        os.fsync(stream.fileno())
-    except OSError:
-        # The next writer cuts off a torn line; whole lines beyond it were never acknowledged.
-        return
+def _damaged(path: Path, after: int | None) -> ChecksumError:
+    where = "" if after is None else f" after entry {after}"
+    return ChecksumError(f"{path} is damaged{where}; restore it, or build the index again")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from cascade.errors import CascadeError, ChecksumError, InputError, RefusedError
-from cascade.indexing.generations import MANIFEST, Generation, Leftovers, Store
+from cascade.indexing.generations import CHECKPOINT, MANIFEST, Generation, Leftovers, Store
 from cascade.indexing.objects import FolderObjects, Objects, RemoteObjects
 from cascade.indexing.verify import verify_files
 
@@ -78,10 +78,9 @@ class CachedStore(Store):
             raise RefusedError(
                 f"{name} is in {self.objects.label} already, by another build; build again"
             )
-        for path in sorted(staged.rglob("*")):
-            key = path.relative_to(staged).as_posix()
-            if path.is_file() and path.suffix != ".lock" and key != MANIFEST:
-                self.objects.upload(path, f"{name}/{key}")
+        for key in FolderObjects(staged).keys(""):
+            if key not in (MANIFEST, CHECKPOINT):
+                self.objects.upload(staged / key, f"{name}/{key}")
         content = json.dumps({"generation": name, "created": time.time(), **manifest}).encode()
         (staged / MANIFEST).write_bytes(content)
         shutil.rmtree(self.root / name, ignore_errors=True)

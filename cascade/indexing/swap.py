@@ -144,7 +144,7 @@ def swap(
 
 
 def rollback(
-    store: Store, host: IndexHost, schema: Schema, open_documents: OpenDocuments | None = None
+    store: Store, host: IndexHost, open_documents: OpenDocuments | None = None
 ) -> SwapReport:
     """Make the generation before the live one the live one again.
 
@@ -157,10 +157,7 @@ def rollback(
     """
     start = time.perf_counter()
     with store.alone():
-        pointer = store.pointer()
-        if pointer is None:
-            store.live()  # says that there is none, and how one is made
-            raise AssertionError
+        pointer = store.live_pointer()
         previous = pointer.previous
         if previous is None or previous not in store.names():
             there = "none was live before it" if previous is None else f"{previous} was removed"

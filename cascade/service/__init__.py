@@ -1,6 +1,20 @@
 """The HTTP API: named cascades behind `/v1/search`, `/v1/rank` and `/v1/explain`."""
 
-from cascade.service.app import create_app
+from cascade.service.app import app_of, create_app
+from cascade.service.metrics import Metrics
 from cascade.service.run import address_of, bound, run
+from cascade.service.service import Service
+from cascade.service.switching import Switch
+from cascade.service.watching import Watcher
 
-__all__ = ["address_of", "bound", "create_app", "run"]
+__all__ = [
+    "Metrics",
+    "Service",
+    "Switch",
+    "Watcher",
+    "address_of",
+    "app_of",
+    "bound",
+    "create_app",
+    "run",
+]

@@ -30,6 +30,7 @@ from cascade.service.envelope import Envelope
 from cascade.service.metrics import Metrics
 from cascade.service.problems import RequestError, problem, problem_of, responses
 from cascade.service.service import Service
+from cascade.service.switching import Switch
 
 _LOG = logging.getLogger(__name__)
 _SERVER_ERROR = 500
@@ -83,7 +84,11 @@ def create_app(
     """
     if not cascades:
         raise ValueError("no cascade was given; a service needs at least one")
-    service = Service(cascades, settings, clock, Metrics())
+    return app_of(Service(Switch(cascades), settings, clock, Metrics()))
+
+
+def app_of(service: Service) -> FastAPI:
+    """Return an application that answers from what a service has, also when that is switched."""
     app = FastAPI(
         title="Cascade",
         version=__version__,
@@ -160,11 +165,7 @@ def _add_operations(app: FastAPI, service: Service) -> None:
         problems = await to_thread.run_sync(service.unready)
         if problems:
             raise EngineUnavailableError("; ".join(problems))
-        found = {
-            name: {"generation": cascade.documents.generation, "models": cascade.models}
-            for name, cascade in service.cascades.items()
-        }
-        return _json({"status": "ready", "cascades": found})
+        return _json({"status": "ready", "cascades": service.ready()})
 
     async def metrics() -> Response:
         return Response(service.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)

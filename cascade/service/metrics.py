@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from collections.abc import Mapping
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from cascade.pipeline import Trace
 
@@ -59,6 +61,29 @@ class Metrics:
             buckets=_SECONDS,
             registry=self._registry,
         )
+
+        self._switches = Counter(
+            "cascade_generation_switch",
+            "Switches to another generation: switched or failed.",
+            ("outcome",),
+            registry=self._registry,
+        )
+        self._generation = Gauge(
+            "cascade_generation_info",
+            "1 for the generation that a cascade answers from.",
+            ("cascade", "generation"),
+            registry=self._registry,
+        )
+
+    def generations(self, answering: Mapping[str, str]) -> None:
+        """Say which generation each cascade answers from."""
+        self._generation.clear()
+        for cascade, generation in answering.items():
+            self._generation.labels(cascade, generation).set(1)
+
+    def switched(self, outcome: str) -> None:
+        """Count one switch to another generation, or one that failed."""
+        self._switches.labels(outcome).inc()
 
     def request(self, route: str, status: int, seconds: float) -> None:
         """Count one request."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,7 @@ from cascade.service import answers
 from cascade.service.bodies import MAX_BUDGET_MS, RankBody, RequestBody, SearchBody
 from cascade.service.cursor import Cursor, digest_of, read_cursor
 from cascade.service.metrics import Metrics
+from cascade.service.switching import Switch
 
 
 @dataclass(frozen=True)
@@ -26,28 +28,32 @@ class Service:
     """Answer requests from named cascades; every method may be called from any thread.
 
     Attributes:
-        cascades: By the name that a request gives; the first answers those that give none.
+        switch: Hands out the cascades by the name that a request gives; the first answers those
+            that give none.
         settings: Of the service.
         clock: Gives the time of a request, in seconds since 1970.
         metrics: What it counts.
     """
 
-    cascades: Mapping[str, Cascade]
+    switch: Switch
     settings: ServiceSettings
     clock: Callable[[], float]
     metrics: Metrics
 
-    def chosen(self, name: str | None) -> Cascade:
-        """Return a cascade by name, the first if there is none.
+    @contextmanager
+    def chosen(self, name: str | None) -> Iterator[Cascade]:
+        """Give a cascade by name, the first if there is none; it stays open until the end.
 
         Raises:
             NotFoundError: If no cascade has the name.
         """
-        if name is None:
-            return next(iter(self.cascades.values()))
-        if name not in self.cascades:
-            raise NotFoundError(f"there is no cascade {name!r}; {nearest(name, self.cascades)}")
-        return self.cascades[name]
+        with self.switch.held() as cascades:
+            if name is None:
+                yield next(iter(cascades.values()))
+            elif name in cascades:
+                yield cascades[name]
+            else:
+                raise NotFoundError(f"there is no cascade {name!r}; {nearest(name, cascades)}")
 
     def deadline(self, budget_ms: float | None) -> Deadline:
         """Return when a request that arrives at this moment must be over."""
@@ -59,7 +65,12 @@ class Service:
         Raises:
             CascadeError: If the request cannot be answered.
         """
-        cascade = self.chosen(body.cascade)
+        with self.chosen(body.cascade) as cascade:
+            if body.text.strip():
+                self.switch.asked.append((cascade.name, body.text))
+            return self._searched(cascade, body, deadline)
+
+    def _searched(self, cascade: Cascade, body: SearchBody, deadline: Deadline) -> Response:
         query = self._query(body, cascade, body.query_id)
         digest = digest_of(body, cascade.name)
         cursor = read_cursor(body.cursor, digest) if body.cursor is not None else None
@@ -92,7 +103,10 @@ class Service:
         Raises:
             CascadeError: If the request cannot be answered.
         """
-        cascade = self.chosen(body.cascade)
+        with self.chosen(body.cascade) as cascade:
+            return self._ranked(cascade, body, deadline)
+
+    def _ranked(self, cascade: Cascade, body: RankBody, deadline: Deadline) -> Response:
         query = self._query(body, cascade)
         ids, scores = body.candidates.ids, np.asarray(body.candidates.scores, dtype=np.float32)
         if body.window is not None and body.window < len(ids):
@@ -107,20 +121,32 @@ class Service:
         Raises:
             CascadeError: If the request cannot be answered.
         """
-        cascade = self.chosen(body.cascade)
-        query = self._query(body, cascade)
-        deadline = self.deadline(MAX_BUDGET_MS)
-        explanation = cascade.explain(query, doc_id, deadline=deadline)
-        content = answers.explain_content(explanation, cascade)
-        return self._response(content, cascade, explanation.trace)
+        with self.chosen(body.cascade) as cascade:
+            query = self._query(body, cascade)
+            deadline = self.deadline(MAX_BUDGET_MS)
+            explanation = cascade.explain(query, doc_id, deadline=deadline)
+            content = answers.explain_content(explanation, cascade)
+            return self._response(content, cascade, explanation.trace)
 
     def unready(self) -> list[str]:
-        """Return one line for each cascade whose engine does not answer."""
-        return [
-            f"cascade {name!r}: its engine ({cascade.engine.kind}) does not answer"
-            for name, cascade in self.cascades.items()
-            if not cascade.engine.healthy()
-        ]
+        """Return one line for each cascade whose engine does not answer, or is not warm."""
+        with self.switch.held() as cascades:
+            dead = [
+                f"cascade {name!r}: its engine ({cascade.engine.kind}) does not answer"
+                for name, cascade in cascades.items()
+                if not cascade.engine.healthy()
+            ]
+        if not dead and not self.switch.ready:
+            return ["the cascades are not warm yet"]
+        return dead
+
+    def ready(self) -> dict[str, dict[str, object]]:
+        """Return the generation and the models of each cascade."""
+        with self.switch.held() as cascades:
+            return {
+                name: {"generation": cascade.documents.generation, "models": cascade.models}
+                for name, cascade in cascades.items()
+            }
 
     def _query(self, body: RequestBody, cascade: Cascade, query_id: str | None = None) -> Query:
         return Query(

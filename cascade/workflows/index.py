@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cascade.catalogue import Catalogue
-from cascade.config import Config, open_engine, open_host, schema_of, store_of
-from cascade.hosting import Place
-from cascade.indexing import BuildReport, OnError, build
-from cascade.indexing.build import BuildOptions, EngineAccess
+from cascade.config import Config, open_host, schema_of, store_of
+from cascade.config.engines import index_of
+from cascade.indexing import BuildReport, Files, IndexSource, OnError, build
+from cascade.indexing.build import BuildOptions
 from cascade.indexing.checksums import compare
+from cascade.indexing.swap import Checks
 from cascade.workflows.progress import Progress, silent
 
 BESIDE_BYTES = 20_000_000
@@ -22,47 +24,50 @@ GZIP_RATIO = 4
 
 def build_index(
     config: Config,
-    inputs: Sequence[Path],
+    inputs: Sequence[Path] | str,
     *,
     on_error: OnError = OnError.REFUSE,
     swap: bool = True,
     beside: bool = False,
     progress: Progress = silent,
 ) -> BuildReport:
-    """Build a generation of a configuration's index from product files.
+    """Build a generation of a configuration's index.
 
     Args:
         config: The settings.
-        inputs: Files of one JSON object a line.
+        inputs: Product files, or the name of an index of the same server.
         on_error: What a bad line does.
         swap: Whether the new generation becomes the live one.
-        beside: Whether a process of its own reads and analyses, if the files are large and there
-            is a core for it; the caller's main module must be one that can be imported again.
+        beside: Whether a process of its own reads and analyses, if there is much to read and a
+            core for it; the caller's main module must be one that can be imported again.
         progress: Told how many documents there are so far.
 
     Raises:
         DocumentError: For a bad line that is refused.
+        RefusedError: If a build of this index runs, or the generation must not become live.
         ChecksumError: If what was written cannot be read again as it was written.
+        EngineError: If the server fails; the next build of the same goes on from there.
     """
-    schema = schema_of(config)
-    keep = config.settings.index.keep if config.settings.index is not None else 2
-    return build(
-        store_of(config),
-        schema,
-        inputs,
-        EngineAccess(
-            lambda folder: open_host(config, schema).open_writer(Place("", folder), schema),
-            lambda generation: open_engine(config, schema, generation)[0],
-        ),
-        BuildOptions(on_error, swap, keep, beside and _worth_a_process(inputs)),
-        lambda count: progress("index", count, None),
-    )
+    schema, settings = schema_of(config), index_of(config)
+    with closing(open_host(config, schema)) as host:
+        source = IndexSource(host, inputs) if isinstance(inputs, str) else Files(tuple(inputs))
+        options = BuildOptions(
+            on_error=on_error,
+            swap=swap,
+            keep=settings.keep,
+            beside=beside and _worth_a_process(inputs),
+            checks=Checks(tuple(settings.canaries), settings.canary_overlap),
+        )
+        return build(store_of(config), schema, source, host, options, progress)
 
 
-def _worth_a_process(inputs: Sequence[Path]) -> bool:
+def _worth_a_process(inputs: Sequence[Path] | str) -> bool:
     """Tell whether reading takes so long that starting a process pays."""
-    sizes = (p.stat().st_size * (GZIP_RATIO if p.suffix == ".gz" else 1) for p in inputs)
-    return (os.cpu_count() or 1) > 1 and sum(sizes) >= BESIDE_BYTES
+    if isinstance(inputs, str):
+        size = BESIDE_BYTES
+    else:
+        size = sum(p.stat().st_size * (GZIP_RATIO if p.suffix == ".gz" else 1) for p in inputs)
+    return (os.cpu_count() or 1) > 1 and size >= BESIDE_BYTES
 
 
 @dataclass(frozen=True)
@@ -106,7 +111,7 @@ def index_status(config: Config, *, verify: bool = False) -> IndexStatus:
     updated = verify and compare(live.engine, live.manifest.get("engine"))
     return IndexStatus(
         live=live.name,
-        documents=len(catalogue),
+        documents=len(catalogue) - int(live.manifest.get("refused", 0)),
         generations=store.names(),
         bytes=size,
         verified=verify,

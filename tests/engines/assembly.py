@@ -19,6 +19,7 @@ MAVEN_TIMEOUT_S = 900
 DEPENDENCY_PLUGIN = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1"
 # No checksum of this file is published, so these are held here.
 ELASTICSEARCH_SHA256 = {
+    "8.19.21": "215d5f3dbf0609a149f6218a9e47b6ae2df34ebbff3c5754e35f15a5e5393c8a",
     "9.5.3": "bec49f3b8d00e75c8d1cec85c35298635ec9fbd3ae80ef5aeb6bc05abdb3db2d",
 }
 
@@ -37,7 +38,8 @@ class Module:
     extends: str = ""
 
 
-# Below org.opensearch; where version 2 has another name, it stands in OLD_CLASSNAMES.
+# Class names stand below org.opensearch. In version 2 they end in Plugin, not ModulePlugin, but for
+# KEPT_CLASSNAMES.
 MODULES = {
     "transport-netty4": Module(
         "transport-netty4-client", "transport.Netty4ModulePlugin", ("netty-", "opensearch-netty4-")
@@ -176,13 +178,13 @@ def _copy_dependencies(pom: str, version: str, to: Path, *more: str) -> None:
     )
 
 
-def _compile(sources: Path, classpath: str, to: Path, release: int) -> None:
+def _compile(sources: list[Path], classpath: str, to: Path, release: int) -> None:
     jdk = find_jdk(release, compiler=True)
     if jdk is None:
         raise UnavailableError(f"no Java {release} or later with a compiler (javac) was found")
     to.mkdir(parents=True)
     command = [str(jdk.javac), "-nowarn", "--release", str(release), "-cp", classpath]
-    command += ["-d", str(to), *map(str, sorted(sources.glob("*.java")))]
+    command += ["-d", str(to), *map(str, sorted(sources))]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise UnavailableError(f"{' '.join(command)} failed:\n{done.stderr}")
@@ -198,11 +200,9 @@ def _assemble_elasticsearch(home: Path, version: str) -> None:
     with zipfile.ZipFile(archive) as opened:
         for entry in opened.infolist():
             entry.filename = entry.filename.partition("/")[2]
-            if not entry.filename:
-                continue
-            extracted = Path(opened.extract(entry, home))
-            if mode := entry.external_attr >> 16 & 0o777:
-                extracted.chmod(mode)
+            if entry.filename:
+                extracted = Path(opened.extract(entry, home))
+                extracted.chmod(entry.external_attr >> 16 & 0o777 or 0o755)
     archive.unlink()
     _install_plugin(home, version)
 
@@ -212,7 +212,9 @@ def _install_plugin(home: Path, version: str) -> None:
     release = 21 if major_of(version) >= 9 else 17
     plugin = home / "plugins" / "cascade-common-analysis"
     classes = home / "classes"
-    _compile(HERE / "java" / "elasticsearch", f"{home}/lib/*", classes, release)
+    sources = HERE / "java" / "elasticsearch"
+    files = [*sources.glob("*.java"), *(sources / str(major_of(version))).glob("*.java")]
+    _compile(files, f"{home}/lib/*", classes, release)
     plugin.mkdir(parents=True)
     _jar(classes, plugin / "cascade-common-analysis.jar")
     shutil.rmtree(classes)
@@ -230,10 +232,9 @@ def _install_plugin(home: Path, version: str) -> None:
 def _assemble_opensearch(home: Path, version: str) -> None:
     jars = home / "jars"
     modern = major_of(version) >= 3
-    more = ["-P", "agent"] if modern else [f"-Dlog4j.version={OLD_LOG4J}"]
-    _copy_dependencies("pom-opensearch.xml", version, jars, *more)
-    for folder in ("bin", "plugins", "lib", "agent", "modules"):
-        (home / folder).mkdir()
+    _copy_dependencies("pom-opensearch.xml", version, jars, *(["-P", "agent"] if modern else []))
+    for part in ("bin", "plugins", "lib", "agent", "modules"):
+        (home / part).mkdir()
     owned: set[Path] = set()
     for name, module in MODULES.items():
         prefixes = (f"{module.artifact}-{version}", *module.jars)
@@ -244,6 +245,8 @@ def _assemble_opensearch(home: Path, version: str) -> None:
             shutil.copy(jar, folder)
         owned.update(own)
         _write_properties(folder / "plugin-descriptor.properties", _descriptor(name, version))
+        if not modern:
+            (folder / "plugin-security.policy").write_text(OLD_POLICY, "utf-8")
     for jar in set(jars.iterdir()) - owned:
         agent = jar.name.startswith((f"opensearch-agent-{version}", *AGENT_JARS))
         shutil.copy(jar, home / ("agent" if agent else "lib"))
@@ -253,14 +256,15 @@ def _assemble_opensearch(home: Path, version: str) -> None:
 def _descriptor(name: str, version: str) -> dict[str, str]:
     module = MODULES[name]
     modern = major_of(version) >= 3
-    old_name = OLD_CLASSNAMES.get(name, module.classname.replace("ModulePlugin", "Plugin"))
+    kept = modern or name in KEPT_CLASSNAMES
+    classname = module.classname if kept else module.classname.replace("ModulePlugin", "Plugin")
     descriptor = {
         "name": name,
         "description": name,
         "version": version,
         "opensearch.version": version,
         "java.version": "21" if modern else "11",
-        "classname": f"org.opensearch.{module.classname if modern else old_name}",
+        "classname": f"org.opensearch.{classname}",
     }
     return descriptor | ({"extended.plugins": module.extends} if module.extends else {})
 
@@ -268,7 +272,8 @@ def _descriptor(name: str, version: str) -> dict[str, str]:
 def _assemble_solr(home: Path, version: str) -> None:
     old = major_of(version) < 9
     _copy_dependencies("pom-solr-8.xml" if old else "pom-solr.xml", version, home / "lib")
-    _compile(HERE / "java" / "solr", f"{home}/lib/*", home / "classes", 11)
+    files = list((HERE / "java" / "solr").glob("*.java"))
+    _compile(files, f"{home}/lib/*", home / "classes", 11)
 
 
 def _jar(classes: Path, to: Path) -> None:
@@ -282,9 +287,18 @@ def _write_properties(path: Path, properties: dict[str, str]) -> None:
     path.write_text("".join(lines), "utf-8")
 
 
+# What the modules of version 2 need of its security manager.
+OLD_POLICY = """\
+grant {
+  permission java.lang.RuntimePermission "createClassLoader";
+  permission java.lang.RuntimePermission "getClassLoader";
+  permission java.lang.RuntimePermission "accessDeclaredMembers";
+  permission java.lang.reflect.ReflectPermission "suppressAccessChecks";
+  permission java.net.SocketPermission "*", "accept,connect,resolve";
+};
+"""
 AGENT_JARS = ("opensearch-agent-bootstrap", "byte-buddy")
-OLD_LOG4J = "2.21.0"
-OLD_CLASSNAMES: dict[str, str] = {}
+KEPT_CLASSNAMES = {"geo", "search-pipeline-common"}
 ASSEMBLERS = {
     "elasticsearch": _assemble_elasticsearch,
     "opensearch": _assemble_opensearch,

@@ -1,7 +1,7 @@
 """Start a server from its official image, where a Docker engine answers."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tests.engines.assembly import UnavailableError
@@ -33,6 +33,15 @@ PREPARE_SOLR = (
     "init-var-solr && mkdir -p /var/solr/data/configsets"
     " && cp -r /configsets/_default /var/solr/data/configsets/ && exec solr-foreground"
 )
+SOLR = Image(
+    "solr",
+    8983,
+    "/solr/admin/info/system?wt=json",
+    path="/solr",
+    environment={"SOLR_HEAP": "512m"},
+    command=("bash", "-c", PREPARE_SOLR),
+    folders={"/configsets/_default": HERE / "solr" / "_default"},
+)
 IMAGES = {
     "elasticsearch": Image(
         "docker.elastic.co/elasticsearch/elasticsearch",
@@ -51,15 +60,8 @@ IMAGES = {
             "OPENSEARCH_JAVA_OPTS": "-Xms512m -Xmx1g",
         },
     ),
-    "solr": Image(
-        "solr",
-        8983,
-        "/solr/admin/info/system?wt=json",
-        path="/solr",
-        environment={"SOLR_HEAP": "512m"},
-        command=("bash", "-c", PREPARE_SOLR),
-        folders={"/configsets/_default": HERE / "solr" / "_default"},
-    ),
+    "solr": SOLR,
+    "solr-cloud": replace(SOLR, command=("solr-foreground", "-c")),
 }
 
 

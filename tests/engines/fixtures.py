@@ -1,10 +1,10 @@
 """The fixtures that give a test its search servers.
 
-`elasticsearch_server`, `opensearch_server` and `solr_server` are one `Server` each; `server` runs a
-test once per kind. A server comes from a URL in the environment, else from Docker, else from a
-process on this machine; where none can be had, the test is skipped with the reasons. The servers
-that the collected tests need start together when the first is asked for, and are stopped with the
-run. A test that uses one is marked `full`.
+`elasticsearch_server`, `opensearch_server`, `solr_server` and `solr_cloud_server` are one `Server`
+each; `server` runs a test once for each of the first three. A server comes from a URL in the
+environment, else from Docker, else from a process on this machine; where none can be had, the test
+is skipped with the reasons. The servers that the collected tests need start together when the first
+is asked for, and are stopped with the run. A test that uses one is marked `full`.
 """
 
 import json
@@ -21,8 +21,9 @@ from tests.engines import servers
 from tests.engines.assembly import UnavailableError
 from tests.engines.servers import VERSIONS, Server, server_at, url_variable
 
-FIXTURES = {f"{kind}_server": kind for kind in VERSIONS}
+FIXTURES = {f"{kind.replace('-', '_')}_server": kind for kind in VERSIONS}
 EACH = "server"
+KINDS = ("elasticsearch", "opensearch", "solr")
 STOP_TIMEOUT_S = 90
 WANTED = pytest.StashKey[tuple[str, ...]]()
 
@@ -97,7 +98,7 @@ def _needed_by(item: pytest.Item) -> set[str]:
     if EACH in names:
         callspec = getattr(item, "callspec", None)
         chosen = callspec.params.get(EACH) if callspec else None
-        needed |= {chosen} if isinstance(chosen, str) else set(VERSIONS)
+        needed |= {chosen} if isinstance(chosen, str) else set(KINDS)
     return needed
 
 
@@ -150,7 +151,13 @@ def solr_server(server_pool: ServerPool) -> Server:
     return _server(server_pool, "solr")
 
 
-@pytest.fixture(scope="session", params=sorted(VERSIONS))
+@pytest.fixture(scope="session")
+def solr_cloud_server(server_pool: ServerPool) -> Server:
+    """Give a running Solr in cloud mode, with a ZooKeeper inside."""
+    return _server(server_pool, "solr-cloud")
+
+
+@pytest.fixture(scope="session", params=KINDS)
 def server(server_pool: ServerPool, request: pytest.FixtureRequest) -> Server:
     """Give each kind of server in turn."""
     return _server(server_pool, request.param)

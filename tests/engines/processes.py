@@ -11,6 +11,7 @@ import urllib.request
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from tests.engines.assembly import HERE, UnavailableError, assembled, cache_folder, major_of
@@ -49,7 +50,6 @@ def start(
     kind: str,
     version: str,
     *,
-    cloud: bool = False,
     spawned: Callable[[Process], object] = lambda process: None,
 ) -> Process:
     """Assemble and start a server with empty data on free ports, and wait until it answers.
@@ -59,11 +59,11 @@ def start(
     Raises:
         UnavailableError: it cannot be assembled here, no fitting Java, or it did not come up.
     """
-    home = assembled(kind, version)
+    home = assembled(kind.removesuffix(CLOUD), version)
     folder = cache_folder() / "run" / f"{kind}-{secrets.token_hex(4)}"
     (folder / "tmp").mkdir(parents=True)
     try:
-        launch = LAUNCHES[kind](home, version, folder, cloud)
+        launch = LAUNCHES[kind](home, version, folder)
         _hand_over(folder)
         return _bring_up(launch, folder, spawned)
     except BaseException:
@@ -114,8 +114,7 @@ def free_ports(count: int) -> list[int]:
             opened.close()
 
 
-def _elasticsearch(home: Path, version: str, folder: Path, cloud: bool) -> Launch:
-    _refuse_cloud("elasticsearch", cloud)
+def _elasticsearch(home: Path, version: str, folder: Path) -> Launch:
     java = _java(21 if major_of(version) >= 9 else 17, None)
     http, transport = free_ports(2)
     config = folder / "config"
@@ -143,8 +142,7 @@ def _elasticsearch(home: Path, version: str, folder: Path, cloud: bool) -> Launc
     return Launch(command, environment, url, f"{url}{HEALTHY}")
 
 
-def _opensearch(home: Path, version: str, folder: Path, cloud: bool) -> Launch:
-    _refuse_cloud("opensearch", cloud)
+def _opensearch(home: Path, version: str, folder: Path) -> Launch:
     modern = major_of(version) >= 3
     # Version 2 needs the security manager, which Java 24 has removed.
     java = _java(21, None) if modern else _java(17, 23)
@@ -180,7 +178,7 @@ def _opensearch(home: Path, version: str, folder: Path, cloud: bool) -> Launch:
     return Launch(command, {}, url, f"{url}{HEALTHY}")
 
 
-def _solr(home: Path, version: str, folder: Path, cloud: bool) -> Launch:
+def _solr(home: Path, version: str, folder: Path, *, cloud: bool = False) -> Launch:
     java = _java(11, 17) if major_of(version) < 9 else _java(17, None)
     http, zookeeper = free_ports(2)
     data = folder / "home"
@@ -191,6 +189,9 @@ def _solr(home: Path, version: str, folder: Path, cloud: bool) -> Launch:
     command = [str(java / "bin" / "java"), "-Xms256m", "-Xmx512m", *FAST_START]
     command += [
         "-XX:+UseSerialGC",
+        # The launcher speaks HTTP/1.1 alone, so nodes must ask each other in it.
+        "-Dsolr.http1=true",
+        f"-Dsolr.log.dir={folder}",
         f"-Djava.io.tmpdir={folder / 'tmp'}",
         f"-Dlog4j.configurationFile={folder / 'log4j2.xml'}",
         f"-Dsolr.default.confdir={data / 'configsets' / '_default' / 'conf'}",
@@ -201,11 +202,6 @@ def _solr(home: Path, version: str, folder: Path, cloud: bool) -> Launch:
     command += ["-cp", f"{home}/classes:{home}/lib/*", "SolrLauncher", str(data), str(http)]
     url = f"http://127.0.0.1:{http}/solr"
     return Launch(command, {}, url, f"{url}/admin/info/system?wt=json")
-
-
-def _refuse_cloud(kind: str, cloud: bool) -> None:
-    if cloud:
-        raise ValueError(f"cloud=True is for solr; {kind} has no such mode")
 
 
 def _java(oldest: int, newest: int | None) -> Path:
@@ -329,8 +325,10 @@ appender.console.layout.pattern = [%d{ISO8601}][%-5p][%-25c{1.}] %marker%m%n
 rootLogger.level = info
 rootLogger.appenderRef.console.ref = console
 """
-LAUNCHES: dict[str, Callable[[Path, str, Path, bool], Launch]] = {
+CLOUD = "-cloud"
+LAUNCHES: dict[str, Callable[[Path, str, Path], Launch]] = {
     "elasticsearch": _elasticsearch,
     "opensearch": _opensearch,
     "solr": _solr,
+    f"solr{CLOUD}": partial(_solr, cloud=True),
 }

@@ -24,7 +24,12 @@ from tests.engines.assembly import UnavailableError
 from tests.engines.containers import start_container
 from tests.engines.processes import Process, start, stop
 
-VERSIONS: dict[str, str] = {"elasticsearch": "9.5.3", "opensearch": "3.8.0", "solr": "9.10.1"}
+VERSIONS = {
+    "elasticsearch": "9.5.3",
+    "opensearch": "3.8.0",
+    "solr": "9.10.1",
+    "solr-cloud": "9.10.1",
+}
 PROCESS_LINE = "# process"
 
 
@@ -39,7 +44,7 @@ class Server:
 
 def url_variable(kind: str) -> str:
     """Return the environment variable that names a running server of this kind."""
-    return f"CASCADE_TEST_{kind.upper()}_URL"
+    return f"CASCADE_TEST_{kind.upper().replace('-', '_')}_URL"
 
 
 def server_at(kind: str, url: str) -> Server:
@@ -49,42 +54,37 @@ def server_at(kind: str, url: str) -> Server:
         OSError: nothing answers at the address.
     """
     url = url.rstrip("/")
-    page = f"{url}/admin/info/system?wt=json" if kind == "solr" else url
+    page = f"{url}/admin/info/system?wt=json" if kind.startswith("solr") else url
     with urllib.request.urlopen(page, timeout=30) as answer:
         body = json.load(answer)
-    if kind == "solr":
+    if kind.startswith("solr"):
         return Server(kind, url, body["lucene"]["solr-spec-version"])
     return Server(kind, url, body["version"]["number"])
 
 
 @dataclass(frozen=True)
 class Order:
-    """What to start: a kind, a version, and for Solr whether in cloud mode."""
+    """What to start."""
 
     kind: str
     version: str
-    cloud: bool = False
 
 
 def parse_order(text: str) -> Order:
-    """Read `KIND[@VERSION]`, where the kind `solr-cloud` is Solr in cloud mode."""
-    named, _, version = text.partition("@")
-    kind = named.removesuffix("-cloud")
-    if kind not in VERSIONS or kind not in {named, "solr"}:
-        accepted = ", ".join([*VERSIONS, "solr-cloud"])
+    """Read `KIND[@VERSION]`."""
+    kind, _, version = text.partition("@")
+    if kind not in VERSIONS:
         raise argparse.ArgumentTypeError(
-            f"{text!r} names no server; write one of {accepted}, with @VERSION behind it if needed"
+            f"{text!r} names no server; write one of {', '.join(VERSIONS)}, "
+            "with @VERSION behind it if needed"
         )
-    return Order(kind, version or VERSIONS[kind], kind != named)
+    return Order(kind, version or VERSIONS[kind])
 
 
 def start_all(orders: Sequence[Order]) -> dict[Order, Process]:
     """Start servers in parallel; if one does not come up, stop the others and raise its error."""
     with ThreadPoolExecutor(len(orders)) as pool:
-        futures = {
-            order: pool.submit(start, order.kind, order.version, cloud=order.cloud)
-            for order in orders
-        }
+        futures = {order: pool.submit(start, order.kind, order.version) for order in orders}
     failures = [error for future in futures.values() if (error := future.exception())]
     started = {order: f.result() for order, f in futures.items() if f.exception() is None}
     if failures:
@@ -154,7 +154,6 @@ def _provide(order: Order, stopping: list[Callable[[], None]]) -> str:
         return start(
             order.kind,
             order.version,
-            cloud=order.cloud,
             spawned=lambda process: stopping.append(partial(stop, process)),
         ).url
     except UnavailableError as error:

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from tests.engines.assembly import UnavailableError
+from tests.engines.processes import kill, revive, start, stop
 from tests.engines.servers import VERSIONS, Server, server_at
 
 # Components of Elasticsearch's complete distribution, with rules as a shop writes them.
@@ -144,3 +146,38 @@ def test_solr_makes_fills_and_swaps_cores(solr_server: Server, cores: tuple[str,
     ask(f"{solr_server.url}/admin/cores?{swap}")
     assert [row["id"] for row in ask(f"{live}/{found}")["response"]["docs"]] == ["1"]
     assert ask(f"{built}/select?q=*:*")["response"]["numFound"] == 0
+
+
+def test_solr_cloud_puts_an_alias_over_a_collection(solr_cloud_server: Server):
+    admin = f"{solr_cloud_server.url}/admin/collections"
+    name = f"collection-{secrets.token_hex(4)}"
+    shape = "numShards=2&collection.configName=_default"
+    ask(f"{admin}?action=CREATE&name={name}&{shape}")
+    try:
+        ask(f"{admin}?action=CREATEALIAS&name={name}-alias&collections={name}")
+        update = f"{solr_cloud_server.url}/{name}-alias/update?commit=true"
+        ask(update, "POST", [{"id": str(row)} for row in range(5)])
+        found = ask(f"{solr_cloud_server.url}/{name}/select?q=*:*")["response"]["numFound"]
+        ask(f"{admin}?action=DELETEALIAS&name={name}-alias")
+    finally:
+        ask(f"{admin}?action=DELETE&name={name}")
+    assert found == 5
+
+
+@pytest.mark.full
+def test_a_killed_server_comes_back_with_its_data_and_a_stopped_one_leaves_nothing():
+    try:
+        process = start("solr", VERSIONS["solr"])
+    except UnavailableError as error:
+        pytest.skip(str(error))
+    try:
+        ask(f"{process.url}/admin/cores?action=CREATE&name=kept&configSet=_default")
+        ask(f"{process.url}/kept/update?commit=true", "POST", [{"id": "1"}])
+        kill(process)
+        with pytest.raises(OSError, match="refused"):
+            ask(f"{process.url}/kept/select?q=*:*")
+        process = revive(process)
+        assert ask(f"{process.url}/kept/select?q=*:*")["response"]["numFound"] == 1
+    finally:
+        stop(process)
+    assert not process.folder.exists()

@@ -17,7 +17,6 @@ import org.elasticsearch.common.regex.Regex;
 import org.elasticsearch.common.settings.Settings;
 import org.elasticsearch.env.Environment;
 import org.elasticsearch.index.IndexSettings;
-import org.elasticsearch.index.analysis.AbstractCharFilterFactory;
 import org.elasticsearch.index.analysis.Analysis;
 import org.elasticsearch.index.analysis.CharFilterFactory;
 import org.elasticsearch.index.analysis.NormalizingCharFilterFactory;
@@ -37,12 +36,18 @@ final class CharFilters {
             "pattern_replace", AnalysisPlugin.requiresAnalysisSettings(CharFilters::patternReplace));
     }
 
-    private static class Plain extends AbstractCharFilterFactory {
+    private static class Plain implements CharFilterFactory {
+        private final String name;
         private final UnaryOperator<Reader> wrap;
 
         Plain(String name, UnaryOperator<Reader> wrap) {
-            super(name);
+            this.name = name;
             this.wrap = wrap;
+        }
+
+        @Override
+        public String name() {
+            return name;
         }
 
         @Override

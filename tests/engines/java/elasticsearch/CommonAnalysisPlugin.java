@@ -4,8 +4,6 @@ import java.util.Collection;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.function.Predicate;
-import java.util.function.Supplier;
 
 import org.apache.lucene.analysis.Analyzer;
 import org.apache.lucene.analysis.CharArraySet;
@@ -15,30 +13,33 @@ import org.apache.lucene.analysis.es.SpanishAnalyzer;
 import org.apache.lucene.analysis.fr.FrenchAnalyzer;
 import org.apache.lucene.analysis.it.ItalianAnalyzer;
 import org.apache.lucene.analysis.nl.DutchAnalyzer;
-import org.elasticsearch.cluster.node.DiscoveryNodes;
 import org.elasticsearch.cluster.service.ClusterService;
 import org.elasticsearch.common.settings.Settings;
 import org.elasticsearch.env.Environment;
-import org.elasticsearch.features.NodeFeature;
-import org.elasticsearch.index.analysis.AbstractIndexAnalyzerProvider;
 import org.elasticsearch.index.analysis.Analysis;
 import org.elasticsearch.index.analysis.AnalyzerProvider;
+import org.elasticsearch.index.analysis.AnalyzerScope;
 import org.elasticsearch.index.analysis.CharFilterFactory;
 import org.elasticsearch.index.analysis.TokenFilterFactory;
 import org.elasticsearch.index.analysis.TokenizerFactory;
 import org.elasticsearch.indices.analysis.AnalysisModule.AnalysisProvider;
-import org.elasticsearch.plugins.ActionPlugin;
 import org.elasticsearch.plugins.AnalysisPlugin;
-import org.elasticsearch.plugins.Plugin;
 import org.elasticsearch.rest.RestHandler;
 
 /**
  * Gives the reduced test distribution of Elasticsearch the analysis components of the complete one,
  * under the same names and parameters, and an answer to {@code GET /}.
  */
-public final class CommonAnalysisPlugin extends Plugin implements AnalysisPlugin, ActionPlugin {
+public final class CommonAnalysisPlugin extends RestPlugin implements AnalysisPlugin {
     private interface LanguageAnalyzer {
         Analyzer create(CharArraySet stopwords, CharArraySet stemExclusions);
+    }
+
+    private record Provided(String name, Analyzer get) implements AnalyzerProvider<Analyzer> {
+        @Override
+        public AnalyzerScope scope() {
+            return AnalyzerScope.INDEX;
+        }
     }
 
     private ClusterService clusterService;
@@ -50,11 +51,8 @@ public final class CommonAnalysisPlugin extends Plugin implements AnalysisPlugin
     }
 
     @Override
-    public Collection<RestHandler> getRestHandlers(
-            RestHandlersServices services,
-            Supplier<DiscoveryNodes> nodes,
-            Predicate<NodeFeature> supports) {
-        return List.of(new RootHandler(() -> clusterService.state()));
+    RestHandler rootHandler() {
+        return new RootHandler(() -> clusterService.state());
     }
 
     @Override
@@ -91,12 +89,7 @@ public final class CommonAnalysisPlugin extends Plugin implements AnalysisPlugin
             LanguageAnalyzer maker) {
         all.put(language, (index, environment, name, settings) -> {
             Analyzer analyzer = analyzer(environment, settings, stopwords, maker);
-            return new AbstractIndexAnalyzerProvider<Analyzer>(name) {
-                @Override
-                public Analyzer get() {
-                    return analyzer;
-                }
-            };
+            return new Provided(name, analyzer);
         });
     }
 

@@ -16,7 +16,6 @@ import org.apache.lucene.util.CharsRef;
 import org.apache.lucene.util.CharsRefBuilder;
 import org.elasticsearch.common.settings.Settings;
 import org.elasticsearch.index.IndexService.IndexCreationContext;
-import org.elasticsearch.index.analysis.AbstractTokenFilterFactory;
 import org.elasticsearch.index.analysis.CharFilterFactory;
 import org.elasticsearch.index.analysis.CustomAnalyzer;
 import org.elasticsearch.index.analysis.TokenFilterFactory;
@@ -28,14 +27,15 @@ import org.elasticsearch.index.analysis.TokenizerFactory;
  * <p>A rule is analysed by the part of the chain that stands before the filter, so that a rule meets
  * the tokens that reach it.
  */
-final class SynonymFilterFactory extends AbstractTokenFilterFactory {
+final class SynonymFilterFactory implements TokenFilterFactory {
+    private final String name;
     private final List<String> rules;
     private final boolean expand;
     private final boolean lenient;
     private final boolean graph;
 
     SynonymFilterFactory(String name, Settings settings, boolean graph) {
-        super(name);
+        this.name = name;
         if (settings.get("synonyms_path") != null || settings.get("synonyms_set") != null) {
             throw new IllegalArgumentException(
                 "the test distribution reads [synonyms] in line only, in filter [" + name + "]");
@@ -49,6 +49,11 @@ final class SynonymFilterFactory extends AbstractTokenFilterFactory {
         expand = settings.getAsBoolean("expand", true);
         lenient = settings.getAsBoolean("lenient", false);
         this.graph = graph;
+    }
+
+    @Override
+    public String name() {
+        return name;
     }
 
     @Override
@@ -68,7 +73,7 @@ final class SynonymFilterFactory extends AbstractTokenFilterFactory {
             .toArray(TokenFilterFactory[]::new);
         SynonymMap synonyms = parse(new CustomAnalyzer(
             tokenizer, charFilters.toArray(CharFilterFactory[]::new), chain));
-        return new InChain(name(), synonyms, graph);
+        return new InChain(name, synonyms, graph);
     }
 
     private SynonymMap parse(Analyzer analyzer) {
@@ -109,16 +114,8 @@ final class SynonymFilterFactory extends AbstractTokenFilterFactory {
         }
     }
 
-    private static final class InChain extends AbstractTokenFilterFactory {
-        private final SynonymMap synonyms;
-        private final boolean graph;
-
-        InChain(String name, SynonymMap synonyms, boolean graph) {
-            super(name);
-            this.synonyms = synonyms;
-            this.graph = graph;
-        }
-
+    private record InChain(String name, SynonymMap synonyms, boolean graph)
+            implements TokenFilterFactory {
         @Override
         @SuppressWarnings("deprecation") // what the server's own `synonym` filter is made of
         public TokenStream create(TokenStream stream) {

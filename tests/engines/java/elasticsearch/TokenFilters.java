@@ -41,10 +41,10 @@ import org.apache.lucene.analysis.pattern.PatternReplaceFilter;
 import org.apache.lucene.analysis.reverse.ReverseStringFilter;
 import org.apache.lucene.analysis.snowball.SnowballFilter;
 import org.apache.lucene.analysis.util.ElisionFilter;
+import org.apache.lucene.util.Version;
 import org.elasticsearch.common.regex.Regex;
 import org.elasticsearch.common.settings.Settings;
 import org.elasticsearch.env.Environment;
-import org.elasticsearch.index.analysis.AbstractTokenFilterFactory;
 import org.elasticsearch.index.analysis.Analysis;
 import org.elasticsearch.index.analysis.NormalizingTokenFilterFactory;
 import org.elasticsearch.index.analysis.TokenFilterFactory;
@@ -65,8 +65,7 @@ final class TokenFilters {
         Map.entry("kstem", KStemFilter::new),
         Map.entry("minimal_english", EnglishMinimalStemFilter::new),
         Map.entry("possessive_english", EnglishPossessiveFilter::new),
-        // Snowball has since merged its second German stemmer into the first.
-        Map.entry("german2", stream -> new SnowballFilter(stream, "German")),
+        Map.entry("german2", stream -> new SnowballFilter(stream, snowball("German2"))),
         Map.entry("light_german", GermanLightStemFilter::new),
         Map.entry("minimal_german", GermanMinimalStemFilter::new),
         Map.entry("light_french", FrenchLightStemFilter::new),
@@ -111,9 +110,8 @@ final class TokenFilters {
         }));
         all.put("elision", normalizing(TokenFilters::elision));
         all.put("snowball", plain((environment, settings) -> {
-            String language = capitalised(settings.get("language", settings.get("name", "English")));
-            String known = language.equals("German2") ? "German" : language;
-            return stream -> new SnowballFilter(stream, known);
+            String language = snowball(settings.get("language", settings.get("name", "English")));
+            return stream -> new SnowballFilter(stream, language);
         }));
         all.put("stemmer", plain((environment, settings) -> stemmer(settings)));
         all.put("length", plain((environment, settings) -> {
@@ -182,7 +180,7 @@ final class TokenFilters {
         String language =
             settings.get("language", settings.get("name", "porter")).toLowerCase(Locale.ROOT);
         UnaryOperator<TokenStream> known = STEMMERS.get(language);
-        return known != null ? known : stream -> new SnowballFilter(stream, capitalised(language));
+        return known != null ? known : stream -> new SnowballFilter(stream, snowball(language));
     }
 
     private static UnaryOperator<TokenStream> elision(Environment environment, Settings settings) {
@@ -234,8 +232,10 @@ final class TokenFilters {
         return value;
     }
 
-    private static String capitalised(String word) {
-        return word.substring(0, 1).toUpperCase(Locale.ROOT) + word.substring(1);
+    /** The name of a Snowball stemmer; Lucene 10 has merged German2 into German. */
+    private static String snowball(String language) {
+        String name = language.substring(0, 1).toUpperCase(Locale.ROOT) + language.substring(1);
+        return name.equals("German2") && Version.LATEST.major >= 10 ? "German" : name;
     }
 
     private static AnalysisProvider<TokenFilterFactory> plain(Maker maker) {
@@ -248,12 +248,18 @@ final class TokenFilters {
             new Normalizing(name, maker.read(environment, settings));
     }
 
-    private static class Plain extends AbstractTokenFilterFactory {
+    private static class Plain implements TokenFilterFactory {
+        private final String name;
         private final UnaryOperator<TokenStream> wrap;
 
         Plain(String name, UnaryOperator<TokenStream> wrap) {
-            super(name);
+            this.name = name;
             this.wrap = wrap;
+        }
+
+        @Override
+        public String name() {
+            return name;
         }
 
         @Override

@@ -1,0 +1,141 @@
+"""`cascade index swap`, `rollback`, `gc` and `verify`: what becomes of generations."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from cascade.cli.console import chosen, config_options, console, json_option, print_json, told
+from cascade.errors import RefusedError
+from cascade.indexing.swap import SwapReport
+from cascade.indexing.verify import SAMPLE
+from cascade.workflows.generations import (
+    collect_index,
+    rollback_index,
+    swap_index,
+    verify_index,
+)
+
+
+@click.command()
+@click.argument("generation", required=False)
+@config_options
+@click.option(
+    "--wait",
+    "wait_s",
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    default=0.0,
+    show_default=True,
+    help="How long the alias waits until every serving process answers from the generation.",
+)
+@json_option
+@told
+def swap(
+    generation: str | None,
+    config_path: Path,
+    overrides: tuple[str, ...],
+    name: str | None,
+    wait_s: float,
+    as_json: bool,
+) -> None:
+    """Make GENERATION, else the newest, the live one, after checks."""
+    report = swap_index(chosen(config_path, overrides, name), generation, wait_s=wait_s)
+    _tell(report, as_json)
+
+
+@click.command()
+@config_options
+@json_option
+@told
+def rollback(
+    config_path: Path, overrides: tuple[str, ...], name: str | None, as_json: bool
+) -> None:
+    """Make the generation before the live one the live one again."""
+    _tell(rollback_index(chosen(config_path, overrides, name)), as_json)
+
+
+@click.command()
+@config_options
+@click.option(
+    "--keep", type=click.IntRange(min=1), help="How many of the newest stay; default: index.keep."
+)
+@json_option
+@told
+def gc(
+    config_path: Path,
+    overrides: tuple[str, ...],
+    name: str | None,
+    keep: int | None,
+    as_json: bool,
+) -> None:
+    """Remove generations, and indexes of ours, that nothing needs."""
+    found = collect_index(chosen(config_path, overrides, name), keep)
+    if as_json:
+        print_json(found)
+        return
+    out = console()
+    for each in found.removed:
+        out.print(f"removed {each}")
+    for each in found.orphans:
+        out.print(f"removed {each}, an index without a generation")
+    for each, reason in found.kept.items():
+        out.print(f"kept {each}: {reason}")
+
+
+@click.command()
+@config_options
+@click.option("--generation", help="Which one; default: the live one.")
+@click.option(
+    "--sample",
+    type=click.IntRange(min=0),
+    default=SAMPLE,
+    show_default=True,
+    help="How many documents to compare field by field.",
+)
+@json_option
+@told
+def verify(
+    config_path: Path,
+    overrides: tuple[str, ...],
+    name: str | None,
+    generation: str | None,
+    sample: int,
+    as_json: bool,
+) -> None:
+    """Prove that the engine and the catalogue hold the same documents."""
+    report = verify_index(chosen(config_path, overrides, name), generation, sample=sample)
+    if as_json:
+        print_json(report)
+    else:
+        out = console()
+        out.print(
+            f"{report.generation}: {report.engine:,} documents in the engine, "
+            f"{report.catalogue:,} in the catalogue, {report.sampled:,} compared field by field"
+        )
+        for line in report.told:
+            out.print(f"  {line}")
+        for kind, count in report.differences.items():
+            out.print(f"{kind}: {count:,}")
+        if not report.differences:
+            out.print("both are equal, and every checksum is right")
+    if report.differences:
+        sys.exit(RefusedError.exit_code)
+
+
+def _tell(report: SwapReport, as_json: bool) -> None:
+    if as_json:
+        print_json(report)
+        return
+    out = console()
+    before = f"; before it: {report.previous}" if report.previous else ""
+    out.print(
+        f"{report.generation} is live: {report.documents:,} documents, "
+        f"{report.seconds:.2f} s{before}"
+    )
+    for depth, share in report.overlaps.items():
+        out.print(f"  canaries: {share:.2f} of the first {depth} are as before")
+    if report.replicas:
+        out.print(f"  {report.replicas} serving processes answer from it")

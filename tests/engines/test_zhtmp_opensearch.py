@@ -1,0 +1,31 @@
+"""The indexes of a real OpenSearch keep the contract of every host."""
+
+import pytest
+
+from contracts.host import corpus_catalogue
+from rest_hosts import RecordingClient, RestHostContract
+
+from cascade.engines._rest_host import OPENSEARCH
+from cascade.engines.connection import Connection, Matching
+from cascade.engines.opensearch import OpenSearchClient
+
+__all__ = ["corpus_catalogue"]
+
+
+@pytest.fixture(scope="class")
+def recorder(opensearch_server):
+    return RecordingClient(OpenSearchClient(Connection(urls=(opensearch_server.url,))))
+
+
+@pytest.fixture(scope="class")
+def dialect():
+    return OPENSEARCH
+
+
+@pytest.fixture(scope="class")
+def open_engine(recorder):
+    return lambda name, schema, documents: None
+
+
+class TestOpenSearchHost(RestHostContract):
+    pass

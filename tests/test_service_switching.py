@@ -1,0 +1,241 @@
+"""Serving processes follow swaps: no error, no empty page, no page of two generations."""
+
+import json
+import logging
+import os
+import threading
+import time
+
+import httpx
+import pytest
+from asgi_client import Client
+from numbered_shop import Readers, build_number, number_of, one, serving, write_numbered
+
+from cascade.config import open_cascades, open_host, schema_of, store_of
+from cascade.config.settings import ServiceSettings
+from cascade.indexing import swap as swapping
+from cascade.indexing.holds import fresh_holds, held
+from cascade.service import Metrics, Service, Switch, Watcher, app_of
+from cascade.workflows.generations import collect_index, rollback_index, swap_index
+
+SWAPS = int(os.environ.get("CASCADE_SWAPS", "20"))
+SETTLED_S = 20
+
+
+def until(condition, seconds=SETTLED_S):
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < end, "it never came to be"
+        time.sleep(0.02)
+    return found
+
+
+@pytest.fixture
+def shop(tmp_path):
+    path = write_numbered(tmp_path)
+    build_number(path, 1)
+    return path
+
+
+class Watched:
+    """A service in this process whose watcher is moved by hand."""
+
+    def __init__(self, path, *overrides, ready=False):
+        self.config = one(path, *overrides)
+        configs = {"shop": self.config}
+        self.switch = Switch(open_cascades(configs), ready=ready)
+        self.service = Service(self.switch, ServiceSettings(), time.time, Metrics())
+        self.store = store_of(self.config)
+        self.watcher = Watcher(
+            {"shop": self.store}, lambda: open_cascades(configs), self.switch, self.service.metrics
+        )
+        self.client = Client(app_of(self.service))
+
+    def page(self):
+        return self.client.post("/v1/search", {"text": "cup"}).json()
+
+    def metrics(self):
+        return self.client.get("/metrics").text
+
+
+@pytest.fixture
+def watched(shop):
+    made = Watched(shop, ready=True)
+    yield made
+    made.watcher.stop()
+    made.switch.close()
+
+
+def test_a_new_generation_answers_after_a_poll(shop, watched):
+    assert not watched.watcher.poll()
+    build_number(shop, 2)
+    assert watched.page()["generation"] == "cups-000001"
+    assert watched.watcher.poll()
+    page = watched.page()
+    assert page["generation"] == "cups-000002"
+    assert {item["fields"]["build"] for item in page["items"]} == {2}
+    assert 'cascade_generation_switch_total{outcome="switched"} 1.0' in watched.metrics()
+    assert 'cascade_generation_info{cascade="shop",generation="cups-000002"} 1.0' in (
+        watched.metrics()
+    )
+    assert "cups-000001" not in watched.metrics()
+
+
+def test_a_request_under_way_keeps_its_generation_and_then_it_is_closed(shop, watched):
+    build_number(shop, 2)
+    with watched.switch.held() as before:
+        engine = before["shop"].engine
+        watched.watcher.poll()
+        watched.watcher.pulse()
+        assert watched.page()["generation"] == "cups-000002"
+        assert engine.healthy()
+        assert set(held(watched.store.objects, "cups")) == {"cups-000001", "cups-000002"}
+    assert not engine.healthy()
+    watched.watcher.pulse()
+    assert set(held(watched.store.objects, "cups")) == {"cups-000002"}
+
+
+def test_a_cursor_of_the_generation_before_says_that_it_is_stale(shop, watched):
+    following = watched.page()["next"]
+    build_number(shop, 2)
+    watched.watcher.poll()
+    page = watched.client.post("/v1/search", {"text": "cup", "cursor": following}).json()
+    assert page["degraded"] == [
+        "the cursor is of generation cups-000001, this page of cups-000002: rows may be seen "
+        "twice or not at all"
+    ]
+
+
+def test_a_generation_that_cannot_be_opened_leaves_the_one_that_answers(shop, watched, caplog):
+    generation = build_number(shop, 2).generation
+    (generation.catalogue / "manifest.json").rename(generation.path / "aside")
+    with caplog.at_level(logging.ERROR):
+        assert not watched.watcher.poll()
+    assert "cannot switch cascade 'shop' to cups-000002" in caplog.text
+    assert watched.page()["generation"] == "cups-000001"
+    assert watched.client.get("/readyz").status_code == 200
+    assert 'cascade_generation_switch_total{outcome="failed"} 1.0' in watched.metrics()
+    # It is not tried again at once, and not given up.
+    assert not watched.watcher.poll()
+    assert 'outcome="failed"} 1.0' in watched.metrics()
+    (generation.path / "aside").rename(generation.catalogue / "manifest.json")
+    until(watched.watcher.poll)
+    assert watched.page()["generation"] == "cups-000002"
+
+
+def test_a_service_is_ready_when_its_cascades_are_warm(shop):
+    made = Watched(shop)
+    try:
+        refused = made.client.get("/readyz")
+        assert refused.status_code == 503
+        assert "not warm yet" in refused.text
+        made.watcher.start()
+        assert made.client.get("/readyz").status_code == 200
+    finally:
+        made.watcher.stop()
+        made.switch.close()
+    assert fresh_holds(made.store.objects, "cups") == []
+
+
+def test_what_is_opened_next_is_warmed_by_what_was_asked(shop, watched):
+    for text in ("cup w3", "  ", "cup w4"):
+        watched.client.post("/v1/search", {"text": text})
+    assert list(watched.switch.asked) == [("shop", "cup w3"), ("shop", "cup w4")]
+
+
+def test_documents_that_change_are_refreshed_between_swaps(watched):
+    class Changing:
+        count = 0
+
+        def __init__(self, cascade):
+            self.documents = self
+            self.engine = cascade.engine
+            self.generation = "cups-000001"
+
+        def refresh(self):
+            self.count += 1
+            if self.count > 1:
+                raise OSError("the log is away")
+
+    with watched.switch.held() as cascades:
+        changing = Changing(cascades["shop"])
+    watched.switch.put({"shop": changing})
+    for _ in range(3):
+        watched.watcher.pulse()
+    assert changing.count == 3
+
+
+def test_requests_from_many_threads_never_meet_a_closed_engine(shop, watched):
+    build_number(shop, 2)
+    config = {"shop": watched.config}
+    faults, ended = [], threading.Event()
+
+    def read():
+        while not ended.is_set():
+            with watched.switch.held() as cascades:
+                if not cascades["shop"].engine.healthy():
+                    faults.append(cascades["shop"].documents.generation)
+
+    threads = [threading.Thread(target=read) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for _ in range(10):
+        watched.switch.put(open_cascades(config))
+    ended.set()
+    for thread in threads:
+        thread.join()
+    assert faults == []
+    assert len(watched.switch.open_generations("shop")) == 1
+
+
+def test_three_processes_follow_swaps_under_load(shop, tmp_path):
+    config = one(shop)
+    caches = [f"index.cache={json.dumps(str(tmp_path / f'cache{i}'))}" for i in range(3)]
+    with serving(shop, caches[0]) as a, serving(shop, caches[1]) as b, serving(shop, caches[2]) as c:
+        urls = [a, b, c]
+        with Readers(urls) as readers:
+            for number in range(2, SWAPS + 2):
+                build_number(shop, number, swap=False)
+                report = swap_index(config, wait_s=SETTLED_S)
+                assert (number_of(report.generation), report.replicas) == (number, 3)
+                collect_index(config)
+            last = report.generation
+            # Back, while all hold the newest: the one before is still there.
+            report = rollback_index(config)
+            assert report.seconds <= 1.0
+            assert number_of(report.generation) == SWAPS
+            until(lambda: all(h.serves == report.generation for h in holds(config)))
+        ready = [httpx.get(f"{url}/readyz").json()["cascades"]["shop"] for url in urls]
+        assert {r["generation"] for r in ready} == {report.generation}
+        for i in range(3):
+            copies = {p.name for p in (tmp_path / f"cache{i}").glob("cups-*")}
+            assert {report.generation, last} <= copies
+            assert len(copies) <= 4
+    assert readers.faults == []
+    seen = {(url, number_of(generation)) for url, generation in readers.pages}
+    assert {number for _, number in seen} == set(range(1, SWAPS + 2))
+    rate = sum(readers.pages.values()) / readers.seconds
+    assert rate > 25, f"{rate:.0f} pages a second: the readers were starved"
+    # Each has taken its word back.
+    assert holds(config) == []
+
+
+def holds(config):
+    return fresh_holds(store_of(config).objects, "cups")
+
+
+def test_a_service_keeps_what_gc_would_remove(shop):
+    config = one(shop)
+    with serving(shop) as url:
+        until(lambda: holds(config))
+        store = store_of(config)
+        host = open_host(config)
+        for number in (2, 3, 4):
+            build_number(shop, number, swap=False)
+        # Made live and back before the service looks again would be a race; it never was live.
+        kept = swapping.collect(store, host, 1).kept
+        assert kept["cups-000001"] == "live"
+        swap_index(config, "cups-000004")
+        until(lambda: [h.serves for h in holds(config)] == ["cups-000004"])
+        assert httpx.post(f"{url}/v1/search", json={"text": "cup"}).json()["items"]
+        assert schema_of(config).id == "id"

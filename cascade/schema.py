@@ -130,24 +130,25 @@ class Schema:
 
     @cached_property
     def hidden(self) -> frozenset[str]:
-        """The keys of a document that pages leave out: those that only hidden fields read.
-
-        A key may be a pattern such as `attr_t_*`; `shown` applies them.
-        """
+        """The keys of a document, or patterns of keys, that only fields read that are not shown."""
+        shown: set[str] = {self.id}
         hidden: set[str] = set()
         for spec in self.fields:
-            if Role.SHOWN not in spec.roles:
-                hidden.update(spec.source or (spec.name,))
-        return frozenset(hidden)
+            keys = shown if Role.SHOWN in spec.roles else hidden
+            keys.update(spec.source or (spec.name,))
+        return frozenset(hidden - shown)
 
     def shown(self, raw: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return a document as pages show it: as it was given, without what is hidden."""
+        """Return a document as pages show it: as it was given, less the hidden keys."""
         if not self.hidden:
             return raw
-        return {key: value for key, value in raw.items() if not self._hides(key)}
-
-    def _hides(self, key: str) -> bool:
-        return any(key == h or ("*" in h and fnmatch.fnmatchcase(key, h)) for h in self.hidden)
+        plain = {key for key in self.hidden if "*" not in key}
+        patterns = self.hidden - plain
+        return {
+            key: value
+            for key, value in raw.items()
+            if key not in plain and not any(fnmatch.fnmatchcase(key, p) for p in patterns)
+        }
 
     def _having(self, role: Role) -> Mapping[str, Field]:
         return {f.name: f for f in self.fields if role in f.roles}
@@ -199,6 +200,7 @@ class Schema:
                     "dims": f.dims,
                     "strip_html": f.strip_html,
                 }
+                | ({} if f.given_roles is None else {"roles": sorted(f.roles)})
                 for f in self.fields
             ],
         }
@@ -254,7 +256,12 @@ _TYPES: Mapping[str, type | tuple[type, ...]] = {
     "synonyms": str,
     "dims": int,
     "strip_html": bool,
+    "roles": list,
+    "volatile": bool,
+    "max_age": str,
 }
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?) *(ms|s|m|h|d)\Z")
+_UNIT_S: Mapping[str, float] = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
 
 
 def _parse_field(name: str, spec: object, base: Path, problems: list[str]) -> Field | None:
@@ -268,7 +275,7 @@ def _parse_field(name: str, spec: object, base: Path, problems: list[str]) -> Fi
     for key, value in spec.items():
         if key not in _TYPES:
             problems.append(f"{where}.{key}: unknown key; " + nearest(key, _TYPES))
-        elif not isinstance(value, _TYPES[key]) or (key != "strip_html" and value is True):
+        elif not isinstance(value, _TYPES[key]) or (_TYPES[key] is not bool and value is True):
             problems.append(f"{where}.{key}: is {value!r}, of the wrong type")
     kind = spec.get("type")
     if kind not in list(Kind):
@@ -280,6 +287,12 @@ def _parse_field(name: str, spec: object, base: Path, problems: list[str]) -> Fi
         problems.append(f"{where}.dims: a vector needs its length")
     if len(problems) > before:
         return None
+    roles = _parse_roles(spec, where, problems)
+    max_age_s = _parse_max_age(spec, where, problems)
+    if len(problems) > before:
+        return None
+    if roles is not None and Role.SEARCHED not in roles:
+        boost = 0.0 if kind == "text" else boost
     source = spec.get("source", name)
     synonyms = spec.get("synonyms")
     return Field(
@@ -291,7 +304,59 @@ def _parse_field(name: str, spec: object, base: Path, problems: list[str]) -> Fi
         synonyms=(base / synonyms).resolve() if synonyms else None,
         dims=int(spec.get("dims", 0)),
         strip_html=bool(spec.get("strip_html", False)),
+        given_roles=roles,
+        max_age_s=max_age_s,
     )
+
+
+def _parse_roles(
+    spec: Mapping[str, Any], where: str, problems: list[str]
+) -> frozenset[Role] | None:
+    """Return the roles of a field that names them, None of one that does not."""
+    if "roles" not in spec:
+        return None
+    kind, given = Kind(spec["type"]), [str(role) for role in spec["roles"]]
+    accepted = [str(role) for role in Role if role in _ROLES[kind]]
+    for role in given:
+        if role not in accepted:
+            problems.append(
+                f"{where}.roles: a {kind} field cannot be {role!r}; accepted are "
+                f"{', '.join(accepted)}"
+            )
+    if Role.CATALOGUE not in given:
+        problems.append(
+            f"{where}.roles: lacks 'catalogue'; every field is kept there, since features, rules "
+            "and volatile values are read from it"
+        )
+    if Role.SEARCHED in given and spec.get("boost", 1.0) == 0:
+        problems.append(f"{where}.roles: 'searched' with a boost of 0; leave out one of the two")
+    if kind is Kind.TEXT and Role.SEARCHED not in given and spec.get("boost", 0.0) > 0:
+        problems.append(
+            f"{where}.roles: a boost of {spec['boost']:g} without 'searched'; leave out the boost "
+            "or add the role"
+        )
+    return frozenset(Role(role) for role in given if role in accepted)
+
+
+def _parse_max_age(spec: Mapping[str, Any], where: str, problems: list[str]) -> float | None:
+    """Return how old a volatile field's value may be, in seconds."""
+    volatile, age = spec.get("volatile", False), spec.get("max_age")
+    if not volatile and age is None:
+        return None
+    if not (volatile and age is not None):
+        lacks = "max_age" if volatile else "volatile"
+        problems.append(f"{where}.{lacks}: is missing; volatile = true and max_age go together")
+        return None
+    if spec["type"] not in (Kind.NUMBER, Kind.KEYWORD):
+        problems.append(f"{where}.volatile: is for number and keyword fields")
+    found = _DURATION.match(age)
+    if found is None or float(found[1]) == 0:
+        problems.append(
+            f"{where}.max_age: is {age!r}; accepted is a time above 0 such as '500ms', '60s', "
+            "'5m', '2h' or '1d'"
+        )
+        return None
+    return float(found[1]) * _UNIT_S[found[2]]
 
 
 def _only_key(spec: Field) -> str:

@@ -82,7 +82,7 @@ def test_bad_rows_of_a_table_are_named_and_the_rest_is_read(tmp_path):
         ("products.csv, line 5", "is not UTF-8; save the file as UTF-8"),
         ("products.csv, line 6", "not a row of a table: unexpected end of data"),
     ]
-    with pytest.raises(DocumentError, match="line 2: not a row of a table.*Nothing was built"):
+    with pytest.raises(DocumentError, match=r"line 2: not a row of a table.*Nothing was built"):
         read(path)
 
 
@@ -130,7 +130,6 @@ def test_values_of_a_parquet_file_become_plain_data(tmp_path):
     }
     assert place == "products.parquet, row 2"
     assert second == {"id": "b", "exact": 3, "tags": [], "raw": "/wA=", "part": {"n": None}}
-    assert all(value == value for value in second.values())
 
 
 def test_a_parquet_file_that_is_none_is_told(tmp_path):

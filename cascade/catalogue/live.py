@@ -35,6 +35,7 @@ class LiveCatalogue:
         source: Gives the entries after `position`, those since it was asked last at a time.
         fresh: When the build's values were current, in seconds since 1970.
         clock: Gives the present, in seconds since 1970.
+        max_age_s: How old the values of a field may be, by field; None takes the schema's word.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class LiveCatalogue:
         source: Source = no_entries,
         fresh: float = 0.0,
         clock: Callable[[], float] = time.time,
+        max_age_s: Mapping[str, float] | None = None,
     ) -> None:
         self.base = base
         self.schema: Schema = base.schema
@@ -62,11 +64,7 @@ class LiveCatalogue:
         self._current: dict[str, int] = {}
         self._flags = GrowingRows(np.zeros(self._start, dtype=np.uint8))
         self._shown = self._flags.view()
-        self._volatile: Mapping[str, float] = {
-            f.name: float(age)
-            for f in self.schema.fields
-            if (age := getattr(f, "max_age_s", None)) is not None
-        }
+        self._volatile = _ages(base.schema) if max_age_s is None else max_age_s
 
     def __len__(self) -> int:
         return self._start + self._added.state.rows
@@ -346,6 +344,11 @@ class LiveCatalogue:
 
     def _keyword_start(self, name: str) -> int:
         return self.base.keyword_count(name)
+
+
+def _ages(schema: Schema) -> Mapping[str, float]:
+    ages = {f.name: getattr(f, "max_age_s", None) for f in schema.fields}
+    return {name: float(age) for name, age in ages.items() if age is not None}
 
 
 def _at(table: Mapping[str, _Value], name: str, kind: str, schema: Schema) -> _Value:

@@ -196,7 +196,7 @@ class Scan:
             self._close(view)
 
     def _by_scroll(self, wanted: Wanted) -> Iterator[list[Any]]:
-        body = {"size": self._size, "sort": ["_doc"], "track_total_hits": False, **wanted.body}
+        body = {"size": self._size, "sort": ["_doc"], **wanted.body}
         answer = self._client.request(
             "POST",
             f"{at(self._name)}/_search",

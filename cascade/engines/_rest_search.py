@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
@@ -26,9 +26,10 @@ from cascade.engines._rest_client import Request, RestClient
 from cascade.engines._rest_fields import IndexFields
 from cascade.engines._rest_index import at
 from cascade.engines._rest_query import Matched, ranked
-from cascade.errors import DeadlineError
+from cascade.errors import DeadlineError, NotFoundError
 from cascade.hosting import ID_FIELD, ROW_FIELD
 from cascade.protocols import Asked, Deadline, Total
+from cascade.schema import Schema
 
 NOTHING = Found(np.empty(0, np.int32), np.empty(0, np.float32), Total(0))
 _PREFERENCE = "cascade"
@@ -165,7 +166,7 @@ class Searcher:
         left_ms = deadline.left_ms()
         if left_ms <= 0:
             raise DeadlineError(f"the deadline passed before {self.name!r} was asked")
-        if left_ms >= self.client.timeout_s * 1000:
+        if left_ms == float("inf") or left_ms >= self.client.timeout_s * 1000:
             return None, {}
         return left_ms / 1000, {"timeout": f"{max(1, int(left_ms))}ms"}
 
@@ -252,3 +253,25 @@ class Searcher:
 
 def _encoded(value: Mapping[str, Any]) -> bytes:
     return _ENCODE.encode(value)
+
+
+def opened(client: RestClient, name: str, *, mapping: bool) -> tuple[int, dict[str, Any]]:
+    """Return how many shards an index has, and the properties of its mapping."""
+    parts = ["*.settings.index.number_of_shards", *(["*.mappings.properties"] if mapping else [])]
+    answer = client.request("GET", at(name), params={"filter_path": ",".join(parts)})
+    indexes = msgspec.json.decode(answer.body)
+    if not indexes:
+        raise NotFoundError(f"there is no index {name!r}")
+    shards = sum(int(one["settings"]["index"]["number_of_shards"]) for one in indexes.values())
+    properties: dict[str, Any] = {}
+    for one in indexes.values():
+        properties |= one.get("mappings", {}).get("properties", {})
+    return shards, properties
+
+
+def with_id_field(view: View, schema: Schema, properties: Mapping[str, Any]) -> View:
+    """Return the view with the schema's id key as id field, if it is one."""
+    spec = properties.get(schema.id, {})
+    if view.id_field or spec.get("type") != "keyword" or spec.get("doc_values") is False:
+        return view
+    return replace(view, id_field=schema.id)

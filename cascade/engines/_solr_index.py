@@ -26,14 +26,15 @@ from cascade.engines._solr_client import (
     reason,
     refusal,
 )
-from cascade.errors import DeadlineError, EngineError, NotFoundError
+from cascade.errors import DeadlineError, EngineError, EngineUnavailableError, NotFoundError
 from cascade.hosting import GENERATION_FIELD, RAW_FIELD
 
 TURNS = 4
 """How often a request follows an index that changes its name."""
 
-_UPDATES = frozenset({BAD_REQUEST, CONFLICT, NOT_FOUND})
+_UPDATES = frozenset({BAD_REQUEST, NOT_FOUND, CONFLICT, 500})
 _MADE_BY, _US = "made_by", "cascade"
+_GENERATION = "generation"
 T = TypeVar("T")
 
 
@@ -175,6 +176,44 @@ class SolrIndex:
         """Whether this system made it."""
         return self.marker is not None
 
+    @property
+    def always(self) -> dict[str, tuple[str, str]]:
+        """Return the filter that its own documents alone pass, and its value, by the value's name.
+
+        An index of others has none.
+        """
+        if self.marker is None:
+            return {}
+        return {_GENERATION: (f"{{!term f={GENERATION_FIELD} v=${_GENERATION}}}", self.name)}
+
+    @property
+    def own_filters(self) -> list[str]:
+        """The clauses of `always`."""
+        return [clause for clause, _ in self.always.values()]
+
+    @property
+    def own_params(self) -> dict[str, str]:
+        """The values of `always`."""
+        return {name: value for name, (_, value) in self.always.items()}
+
+    def count(self) -> tuple[int, int]:
+        """Return how many documents searches see, and how many shards do not answer."""
+        body = {
+            "query": "*:*",
+            "filter": self.own_filters,
+            "limit": 0,
+            "params": {"shards.info": "true", "shards.tolerant": "true", **self.own_params},
+        }
+        encoded = orjson.dumps(body)
+
+        def ask(path: str) -> dict[str, Any]:
+            return self._client.json(reading(f"{path}/select", encoded))
+
+        found = self._following(ask, lambda answer: not answer["response"]["numFound"])
+        shards = found.get("shards.info") or {}
+        failed = sum("error" in shard for shard in shards.values())
+        return int(found["response"]["numFound"]), failed
+
     def search(
         self, body: Mapping[str, Any], shape: type[Found[T]], timeout_s: float | None = None
     ) -> Found[T]:
@@ -211,7 +250,7 @@ class SolrIndex:
     def get(self, path: str, **params: str) -> dict[str, Any]:
         """Return the answer of one of the index's own handlers, as plain data."""
         return self._following(
-            lambda at: self._client.json(reading(f"{at}{path}", **params)), lambda _: False
+            lambda at: self._client.json(Ask("GET", f"{at}{path}", params)), lambda _: False
         )
 
     def send(self, commands: Sequence[bytes]) -> str:
@@ -237,6 +276,8 @@ class SolrIndex:
             why = reason(answer.body)
             if answer.status == BAD_REQUEST:
                 return why or "no reason given"
+            if answer.status == 500:
+                raise EngineUnavailableError(f"{self._client.where} failed to take {ask}: {why}")
             now = self._path(fresh=True)
             if now == path:
                 raise refusal(self._client.where, ask, answer)
@@ -300,8 +341,3 @@ class SolrIndex:
             return Marker(self.name, str(raw["identity"]), about)
         except (KeyError, TypeError, ValueError, AttributeError):
             return None
-
-
-def of_generation(name: str) -> dict[str, tuple[str, str]]:
-    """Return the filter that only documents of this index pass, by its value's name."""
-    return {"generation": (f"{{!term f={GENERATION_FIELD} v=$generation}}", name)}

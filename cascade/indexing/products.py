@@ -47,6 +47,13 @@ def read_table(name: str, stream: IO[bytes], quarantine: Quarantine, delimiter: 
     csv.field_size_limit(MAX_CELL_CHARACTERS)
     # Bytes that are no UTF-8 must not end the whole file: they show as lone surrogates.
     text = io.TextIOWrapper(stream, "utf-8-sig", errors="surrogateescape", newline="")
+    try:
+        yield from _rows(name, text, quarantine, delimiter)
+    finally:
+        text.detach()  # the stream is its owner's to close
+
+
+def _rows(name: str, text: IO[str], quarantine: Quarantine, delimiter: str) -> Products:
     rows = csv.reader(text, delimiter=delimiter, strict=True)
     header = _header(name, rows)
     while True:

@@ -122,6 +122,7 @@ def _work(inputs: Sequence[Path], schema: Schema, sender: Connection) -> None:
         block.append((_FAILED, str(error)))
     except (BrokenPipeError, KeyboardInterrupt):
         return
+    block.append((_READ, meter.read()))
     sender.send_bytes(marshal.dumps(block))
     sender.send_bytes(b"")
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from cascade.catalogue.entries import Entry, Op
 from cascade.catalogue.files import read_manifest
-from cascade.errors import ChecksumError, DocumentError, NotFoundError
+from cascade.errors import ChecksumError, DocumentError
 from cascade.hosting import Change, IndexHost, Place
 from cascade.indexing.generations import Generation
 from cascade.indexing.log import Log
@@ -78,7 +78,7 @@ def target_of(generation: Generation, schema: Schema) -> Target:
     return Target(generation.place, own, int(manifest["documents"]), start)
 
 
-def position_of(manifest: dict[str, Any] | Any) -> int:  # noqa: ANN401
+def position_of(manifest: Mapping[str, Any]) -> int:
     """Return where in the log a generation's build began, 0 if there was no log."""
     return int(manifest.get("log_position") or 0)
 

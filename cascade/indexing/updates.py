@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from cascade.candidates import Query
 from cascade.catalogue import Catalogue, LiveCatalogue, Op
 from cascade.catalogue.files import read_manifest
-from cascade.errors import CascadeError, ChecksumError, DocumentError, InputError, NotFoundError
+from cascade.errors import CascadeError, ChecksumError, NotFoundError
 from cascade.hosting import IndexHost, Place
 from cascade.indexing.generations import Generation, Store
 from cascade.indexing.log import Item, Log
 from cascade.indexing.replay import Applied, Target, position_of, replay, target_of
+from cascade.protocols import Engine
 from cascade.schema import Document, Schema
 
 LOG_FOLDER = "log"
@@ -99,10 +102,24 @@ class Updater:
             EngineError: If the live index fails; the log has what was told to it by then, and the
                 next update brings it in.
         """
-        items = [Item(Op.UPSERT, d.id, d.raw) for d in documents]
+        start = time.perf_counter()
+        live = self._live()
         plain = Schema("id", ())
-        items += [Item(Op.DELETE, plain.document({"id": doc_id}).id) for doc_id in deletes]
-        return self._write(items)
+        items = chain(
+            (Item(Op.UPSERT, d.id, d.raw) for d in documents),
+            (Item(Op.DELETE, plain.document({"id": doc_id}).id) for doc_id in deletes),
+        )
+        reports: list[_Caught] = []
+        counts = Counter[Op]()
+        chunk = list(islice(items, CHUNK))
+        while chunk or not reports:
+            with self.log.alone() as writer:
+                writer.append(chunk, self._clock())
+                reports.append(self._catch_all_up(live))
+            counts.update(item.op for item in chunk)
+            chunk = list(islice(items, CHUNK))
+        told = (counts[Op.UPSERT], counts[Op.DELETE])
+        return _report(reports, told, self.log.position, start)
 
     def patch(self, patches: Iterable[Mapping[str, Any]]) -> UpdateReport:
         """Change some keys of documents that are there; null takes a key away.
@@ -113,45 +130,45 @@ class Updater:
             patches: The id of a document under its own key, and the keys that change.
 
         Raises:
-            NotFoundError: If there is no such document; those before it are changed.
+            NotFoundError: If there is no such document; nothing is changed then.
             DocumentError: If a changed document does not fit the schema.
         """
         start = time.perf_counter()
         live = self._live()
-        changed: dict[str, dict[str, Any]] = {}
-        count = 0
-        with self.log.alone() as writer:
-            reports = [self._catch_all_up(live)]
+        changed: dict[str, Mapping[str, Any]] = {}
+        catalogue = Catalogue.open(self.store.get(live.name).catalogue, self._schema)
+        with (
+            self.log.alone() as writer,
+            closing(self._host.engine(live.place, self._schema, catalogue)) as engine,
+        ):
+            caught = [self._catch_all_up(live)]
+            plain = Schema(self._schema.id, ())
             for patch in patches:
-                doc_id = Schema(self._schema.id, ()).document(patch).id
-                whole = changed.get(doc_id) or self._raw(live, doc_id)
-                whole = {key: v for key, v in {**whole, **patch}.items() if v is not None}
-                changed[doc_id] = dict(self._schema.document(whole).raw)
-                count += 1
+                doc_id = plain.document(patch).id
+                found = changed.get(doc_id) or _raw(engine, doc_id, live.name)
+                whole = {key: v for key, v in {**found, **patch}.items() if v is not None}
+                changed[doc_id] = self._schema.document(whole).raw
             items = [Item(Op.UPSERT, doc_id, raw) for doc_id, raw in changed.items()]
-            writer.append(items, self._clock())
-            reports.append(self._catch_all_up(live))
-        return _report(reports, (count, 0), self.log.position, start)
+            position = writer.append(items, self._clock())
+            caught.append(self._catch_all_up(live))
+        return _report(caught, (len(items), 0), position, start)
 
     def heartbeat(self) -> int:
         """Say that the feed is alive though nothing changed; return the log's last entry."""
         with self.log.alone() as writer:
             return writer.append([Item(Op.HEARTBEAT)], self._clock())
 
-    def catch_up(self, generation: Generation) -> list[str]:
+    def catch_up(self, generation: Generation) -> None:
         """Bring the index of a generation to the log's end.
 
         To be called before a generation is searched that was not live, since an update may have
         come between its build's end and its publication, or a process may have been killed.
 
-        Returns:
-            Why the server refused what it refused.
-
         Raises:
             EngineError: If the server fails.
         """
         with self.settled(generation):
-            return []
+            return
 
     @contextmanager
     def settled(self, *generations: Generation) -> Iterator[None]:
@@ -160,9 +177,6 @@ class Updater:
         Raises:
             EngineError: If the server fails.
         """
-        if not self.log.folder.is_dir():
-            yield
-            return
         with self.log.alone():
             for generation in generations:
                 replay(self.log, self._host, target_of(generation, self._schema))
@@ -174,12 +188,10 @@ class Updater:
         Raises:
             ChecksumError: If the log is damaged.
         """
-        if not self.log.folder.is_dir():
-            return LogHooks(0, self._bring_in)
         with self.log.alone() as writer:
             position = writer.position
             if self.store.live_name() is not None:
-                live = target_of(self.store.listed(self.store.live().name), self._schema)
+                live = target_of(self._live(), self._schema)
                 try:
                     # A build that reads the live index must find there what the log has.
                     replay(self.log, self._host, live)
@@ -190,21 +202,10 @@ class Updater:
     def trim(self) -> list[str]:
         """Remove what no generation needs of the log any more; return the names of the segments."""
         names = self.store.names()
-        if not names or not self.log.folder.is_dir():
+        if not names:
             return []
         needed = [position_of(self.store.listed(name).manifest) for name in names]
         return self.log.trim(min(needed))
-
-    def _write(self, items: Sequence[Item]) -> UpdateReport:
-        start = time.perf_counter()
-        live = self._live()
-        reports = []
-        for at in range(0, max(len(items), 1), CHUNK):
-            with self.log.alone() as writer:
-                writer.append(items[at : at + CHUNK], self._clock())
-                reports.append(self._catch_all_up(live))
-        deletes = sum(item.op is Op.DELETE for item in items)
-        return _report(reports, (len(items) - deletes, deletes), self.log.position, start)
 
     def _catch_all_up(self, live: Generation) -> _Caught:
         """Bring every index to the log's end; the caller has the pen.
@@ -243,22 +244,14 @@ class Updater:
         )
         # Another build of this name may have left its own.
         target.record.unlink(missing_ok=True)
-        if self.log.folder.is_dir():
-            replay(self.log, self._host, target)
+        replay(self.log, self._host, target)
 
     def _live(self) -> Generation:
-        name = self.store.live_pointer().generation
-        return self.store.listed(name)
-
-    def _raw(self, live: Generation, doc_id: str) -> Mapping[str, Any]:
-        documents = Catalogue.open(self.store.get(live.name).catalogue, self._schema)
-        with closing(self._host.engine(live.place, self._schema, documents)) as engine:
-            found = engine.fetch(Query("patch", ""), [doc_id])[0]
-        if found is None:
-            raise NotFoundError(
-                f"there is no document {doc_id!r} in {live.name}; give it whole by --input"
-            )
-        return found.fields
+        live = self.store.listed(self.store.live_pointer().generation)
+        if live.place.name not in self._host.names(self.store.index):
+            # An index that lies in the generation is pulled with it.
+            return self.store.get(live.name)
+        return live
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,6 +273,13 @@ def _report(
         behind=caught[-1].behind,
         seconds=time.perf_counter() - start,
     )
+
+
+def _raw(engine: Engine, doc_id: str, name: str) -> Mapping[str, Any]:
+    found = engine.fetch(Query("patch", ""), [doc_id])[0]
+    if found is None:
+        raise NotFoundError(f"there is no document {doc_id!r} in {name}; give it whole by --input")
+    return found.fields
 
 
 def log_folder(root: Path, index: str) -> Path:
@@ -313,12 +313,3 @@ def open_live(
     )
     live.refresh()
     return live
-
-
-def checked(raw: Mapping[str, Any], schema: Schema) -> Document:
-    """Return a document that the log may have.
-
-    Raises:
-        DocumentError: If it does not fit the schema.
-    """
-    return schema.document(raw)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from cascade.business import Business
 from cascade.candidates import Candidates, Query, joined
 from cascade.errors import EngineError, NotFoundError
@@ -21,11 +23,13 @@ class Found:
         retrieval: The candidates, the total and the facets.
         relaxed: Whether fewer terms had to match because nothing matched as asked.
         complete: Whether a deeper retrieval would bring nothing more.
+        deleted: How many rows are left out because their documents were taken away since.
     """
 
     retrieval: Retrieval
     relaxed: bool
     complete: bool
+    deleted: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,22 +92,22 @@ class Finder:
             minimum_match=self.minimum_match,
             match_all=_browses(query),
         )
-        retrieval = self._retrieve(query, depth, asked)
+        retrieval, deleted = self._present(query, depth, asked)
         relaxed = False
         if self.minimum_match and not retrieval.totals[0].value and not _browses(query):
             asked = replace(asked, minimum_match=0.0)
-            retrieval = self._retrieve(query, depth, asked)
+            retrieval, deleted = self._present(query, depth, asked)
             relaxed = retrieval.totals[0].value > 0
-        complete = _complete(retrieval, depth)
+        complete = _complete(retrieval, depth - deleted)
         if request.collapse is not None and not complete and depth < MAX_DEPTH:
             rows = first_of_groups(retrieval.candidates, request.collapse).sum()
             # Each pin may take the place of one more row.
             pins = len(self.business.wanted(query)) if self.business is not None else 0
             if rows < request.offset + request.size + pins:
-                deep = self._retrieve(query, MAX_DEPTH, replace(asked, facets=()))
-                complete = _complete(deep, MAX_DEPTH)
+                deep, deleted = self._present(query, MAX_DEPTH, replace(asked, facets=()))
+                complete = _complete(deep, MAX_DEPTH - deleted)
                 retrieval = replace(retrieval, candidates=deep.candidates)
-        return Found(retrieval, relaxed, complete)
+        return Found(retrieval, relaxed, complete, deleted)
 
     def admitted(
         self, query: Query, listing: Candidates, collapse: str | None, *, relaxed: bool
@@ -164,7 +168,21 @@ class Finder:
         raise NotFoundError(f"there is no document {doc_id!r} in {candidates.documents.generation}")
 
     def _retrieve(self, query: Query, size: int, asked: Asked) -> Retrieval:
-        return self.engine.retrieve([query], size, asked, self.deadline)
+        return self._present(query, size, asked)[0]
+
+    def _present(self, query: Query, size: int, asked: Asked) -> tuple[Retrieval, int]:
+        """Return what is there of a retrieval, and how many of its rows were taken away since.
+
+        An engine goes on returning a document that was deleted until its next refresh.
+        """
+        found = self.engine.retrieve([query], size, asked, self.deadline)
+        gone = found.candidates.documents.deleted(found.candidates.rows)
+        count = int(np.count_nonzero(gone))
+        if not count:
+            return found, 0
+        total = found.totals[0]
+        left = replace(total, value=max(total.value - count, 0))
+        return replace(found, candidates=found.candidates.take(~gone), totals=(left,)), count
 
 
 def _browses(query: Query) -> bool:

@@ -57,6 +57,8 @@ class Trace:
         admitted: Pinned documents that one more request brought, since retrieval had not, or
             collapse had taken them away.
         unadmitted: Why pinned documents were left out, else "".
+        deleted: Retrieved rows that are left out: their documents were taken away since.
+        stale: Fields whose values are older than they may be, and were read as absent.
         dropped: Rows of the page that were gone, or no longer passed the filters.
         stages: What each stage did; the business layer is the last, named "business".
         moves: What the rules moved, in the order of the rules.
@@ -70,6 +72,8 @@ class Trace:
     relaxed: bool = False
     admitted: tuple[str, ...] = ()
     unadmitted: str = ""
+    deleted: int = 0
+    stale: tuple[str, ...] = ()
     dropped: int = 0
     stages: tuple[StageTrace, ...] = ()
     moves: tuple[Move, ...] = ()
@@ -84,6 +88,8 @@ class Trace:
             reasons.append(f"{self.unknown} candidates are not in the catalogue")
         if self.relaxed:
             reasons.append("nothing matched as asked: fewer terms had to match")
+        if self.stale:
+            reasons.append(f"values are too old and count as absent: {', '.join(self.stale)}")
         if self.unadmitted:
             reasons.append(f"pinned documents are left out: {self.unadmitted}")
         return tuple(reasons)

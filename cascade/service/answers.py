@@ -74,6 +74,8 @@ class TraceAnswer(Answer):
     relaxed: bool = Field(description="whether fewer terms had to match")
     admitted: list[str] = Field(description="pinned documents that one more request brought")
     unadmitted: str = Field(description='why pinned documents were left out, else ""')
+    deleted: int = Field(description="retrieved rows whose documents were taken away since")
+    stale: list[str] = Field(description="fields whose values are too old and count as absent")
     dropped: int = Field(description="rows that were gone when the page was fetched")
     stages: list[StageAnswer]
     moves: list[MoveAnswer]

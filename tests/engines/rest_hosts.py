@@ -337,13 +337,12 @@ class RestHostContract(HostContract):
         alias = index_of(place)
         fill(host, other, CORPUS[:1])
         host.point(alias, other)
-        writers = []
+        writers, engines = [], []
 
         def write():
             add(writers[0], CORPUS)
             writers[0].finish()
 
-        engine = host.engine(place, SCHEMA, corpus_catalogue)
         page = (query("red"), [str(CORPUS[0]["id"])], None, ["title"])
         operations = {
             "create": lambda: host.create(place, SCHEMA, {}),
@@ -359,16 +358,17 @@ class RestHostContract(HostContract):
             ),
             "apply": lambda: host.apply(place, SCHEMA, [Change("unknown")]),
             "mapping": lambda: host.mapping(place.name),
+            "engine": lambda: engines.append(host.engine(place, SCHEMA, corpus_catalogue)),
             "engine: retrieve": lambda: (
-                engine.retrieve([query("red")], 10, replace(EVERYTHING, facets=("brand",))),
-                engine.retrieve([query("red"), query("hat")], 10),
+                engines[0].retrieve([query("red")], 10, replace(EVERYTHING, facets=("brand",))),
+                engines[0].retrieve([query("red"), query("hat")], 10),
             ),
-            "engine: fetch": lambda: engine.fetch(*page),
-            "engine: healthy": engine.healthy,
+            "engine: fetch": lambda: engines[0].fetch(*page),
+            "engine: healthy": lambda: engines[0].healthy(),
             "drop": lambda: host.drop(place),
         }
         made = {name: recorder.during(work) for name, work in operations.items()}
-        engine.close()
+        engines[0].close()
         replaced = {place.name: "{index}", other.name: "{index}", alias: "{alias}"}
         for name, requests in made.items():
             made[name] = {f"{method} {pattern(path, replaced)}" for method, path in requests}

@@ -2,8 +2,10 @@
 
 import json
 import secrets
+import time
+import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -55,6 +57,18 @@ def ask(url: str, method: str = "GET", body: Any = None) -> Any:
     request = urllib.request.Request(url, data, {"Content-Type": "application/json"}, method=method)
     with urllib.request.urlopen(request, timeout=60) as answer:
         return json.load(answer)
+
+
+def wait_for(answer: Callable[[], Any], seconds: float = 60) -> Any:
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            return answer()
+        except urllib.error.HTTPError as error:
+            error.close()
+            if error.code != 503 or time.monotonic() > until:
+                raise
+            time.sleep(0.2)
 
 
 def test_each_server_answers_with_the_version_asked_for(server: Server):
@@ -177,7 +191,9 @@ def test_a_killed_server_comes_back_with_its_data_and_a_stopped_one_leaves_nothi
         with pytest.raises(OSError, match="refused"):
             ask(f"{process.url}/kept/select?q=*:*")
         process = revive(process)
-        assert ask(f"{process.url}/kept/select?q=*:*")["response"]["numFound"] == 1
+        # Solr answers 503 for a core that it is still loading.
+        found = wait_for(lambda: ask(f"{process.url}/kept/select?q=*:*"))
+        assert found["response"]["numFound"] == 1
     finally:
         stop(process)
     assert not process.folder.exists()

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
 
 from cascade.engines.mappings.elasticsearch import IGNORE_ABOVE, engine_fields
 from cascade.engines.mappings.solr import UNIQUE_KEY
-from cascade.errors import DocumentError
 from cascade.hosting import GENERATION_FIELD, ID_FIELD, RAW_FIELD, ROW_FIELD
 from cascade.schema import Document, Field, Kind, Schema
 from cascade.text import analyser
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH = datetime(1970, 1, 1)
 
 
 def document_elasticsearch(row: int, document: Document, schema: Schema) -> dict[str, Any]:
@@ -29,9 +27,6 @@ def document_elasticsearch(row: int, document: Document, schema: Schema) -> dict
         row: Its row in the catalogue; below 0 it has none, and no field of it.
         document: The document.
         schema: The fields.
-
-    Raises:
-        DocumentError: If a date lies outside the years 1 to 9999.
     """
     body: dict[str, Any] = {ROW_FIELD: row} if row >= 0 else {}
     body[ID_FIELD] = document.id
@@ -51,9 +46,6 @@ def document_solr(row: int, document: Document, generation: str, schema: Schema)
         document: The document.
         generation: The name of the generation.
         schema: The fields.
-
-    Raises:
-        DocumentError: If a date lies outside the years 1 to 9999.
     """
     body: dict[str, Any] = {ROW_FIELD: row} if row >= 0 else {}
     body[UNIQUE_KEY] = body[ID_FIELD] = document.id
@@ -69,7 +61,8 @@ def document_solr(row: int, document: Document, generation: str, schema: Schema)
         elif spec.kind is Kind.KEYWORD:
             value = [keyword for keyword in value if len(keyword) <= IGNORE_ABOVE]
         elif spec.kind is Kind.DATE:
-            value = (_EPOCH + timedelta(milliseconds=value)).isoformat().replace("+00:00", "Z")
+            moment = _EPOCH + timedelta(milliseconds=value)
+            value = f"{moment.isoformat(timespec='milliseconds')}Z"
         body[spec.name] = value
     return body
 
@@ -108,17 +101,13 @@ def _value(document: Document, spec: Field) -> Any:  # noqa: ANN401  (whatever J
     if number is None:
         return None
     if spec.kind is Kind.DATE:
-        return _milliseconds(document.id, spec.name, number)
+        return _milliseconds(number)
     return number + 0.0  # -0.0 becomes 0.0
 
 
-_FIRST_S, _LAST_S = -62_135_596_800, 253_402_300_799
+_EARLIEST_MS, _LATEST_MS = -62_135_596_800_000, 253_402_300_799_999  # the years 1 to 9999
 
 
-def _milliseconds(doc_id: str, name: str, seconds: float) -> int:
-    if not (math.isfinite(seconds) and _FIRST_S <= seconds <= _LAST_S):
-        raise DocumentError(
-            f"document {doc_id!r}, field {name!r} is {seconds:g} seconds from 1970; a search "
-            "server takes the years 1 to 9999"
-        )
-    return round(seconds * 1000)
+def _milliseconds(seconds: float) -> int:
+    """Return a date as servers hold it; one that none can hold becomes the nearest."""
+    return round(min(max(seconds * 1000, _EARLIEST_MS), _LATEST_MS))

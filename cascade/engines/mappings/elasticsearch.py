@@ -74,7 +74,8 @@ def _body(
         elif spec.kind is Kind.VECTOR:
             fields[spec.name] = vector(spec)
         else:
-            fields[spec.name] = dict(_TYPES[spec.kind])
+            unmatched = {} if in_terms(spec) else {"index": False}
+            fields[spec.name] = {**_TYPES[spec.kind], **unmatched}
     return {
         "settings": {
             "index": {
@@ -106,13 +107,25 @@ def check_names(schema: Schema, taken: tuple[str, ...]) -> None:
 
 
 def engine_fields(schema: Schema) -> tuple[Field, ...]:
-    """Return the fields that an engine has a use for; others are in the catalogue alone."""
+    """Return the fields that an engine has a use for; others are in the catalogue alone.
+
+    Texts are there to be searched, keywords to be filtered by or counted; numbers and dates are
+    always there, since lists are sorted by them.
+    """
     used = {Role.SEARCHED, Role.FILTERED, Role.FACETED}
     return tuple(
         spec
         for spec in schema.fields
-        if spec.roles & used or spec.kind is Kind.VECTOR or spec.max_age_s is not None
+        if spec.roles & used or spec.max_age_s is not None or spec.kind in _ALWAYS
     )
+
+
+_ALWAYS = (Kind.NUMBER, Kind.DATE, Kind.VECTOR)
+
+
+def in_terms(spec: Field) -> bool:
+    """Tell whether a field is matched, beside being read from doc values."""
+    return bool(spec.roles & {Role.SEARCHED, Role.FILTERED})
 
 
 _TYPES: Mapping[Kind, Mapping[str, Any]] = {

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cascade.engines.connection import IndexShape
-from cascade.engines.mappings.elasticsearch import check_names, engine_fields
+from cascade.engines.mappings.elasticsearch import check_names, engine_fields, in_terms
 from cascade.hosting import GENERATION_FIELD, ID_FIELD, RAW_FIELD, ROW_FIELD
 from cascade.schema import Field, Kind, Schema
 
@@ -21,9 +21,13 @@ _TYPES: Mapping[str, Mapping[str, Any]] = {
         "analyzer": {"tokenizer": {"name": "whitespace"}},
     },
     "cascade_keyword": {"class": "solr.StrField", "docValues": True, "sortMissingLast": True},
-    "cascade_long": {"class": "solr.LongPointField", "docValues": True},
-    "cascade_double": {"class": "solr.DoublePointField", "docValues": True},
-    "cascade_date": {"class": "solr.DatePointField", "docValues": True},
+    "cascade_long": {"class": "solr.LongPointField", "docValues": True, "sortMissingLast": True},
+    "cascade_double": {
+        "class": "solr.DoublePointField",
+        "docValues": True,
+        "sortMissingLast": True,
+    },
+    "cascade_date": {"class": "solr.DatePointField", "docValues": True, "sortMissingLast": True},
     "cascade_stored": {"class": "solr.StrField", "indexed": False, "docValues": False},
 }
 _OF_KIND: Mapping[Kind, str] = {
@@ -49,7 +53,7 @@ class SolrSchema:
     about: Mapping[str, str]
 
     def commands(self) -> dict[str, list[dict[str, Any]]]:
-        """Return the body of one request to the Schema API."""
+        """Return the body of one request to the Schema API of an index that has none of it."""
         return {"add-field-type": list(self.field_types), "add-field": list(self.fields)}
 
 
@@ -82,7 +86,8 @@ def render_solr(schema: Schema, shape: IndexShape, about: Mapping[str, str]) -> 
             fields.append({"name": spec.name, "type": name, "indexed": True, "stored": False})
         else:
             many = spec.kind in (Kind.TEXT, Kind.KEYWORD)
-            fields.append(_field(spec.name, _OF_KIND[spec.kind], many))
+            field = _field(spec.name, _OF_KIND[spec.kind], many)
+            fields.append(field | {"indexed": in_terms(spec)})
     return SolrSchema(
         tuple({"name": name, **spec} for name, spec in types.items()), tuple(fields), dict(about)
     )

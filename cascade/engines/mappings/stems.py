@@ -13,6 +13,7 @@ Rewrite = tuple[str, str]
 
 _ENGLISH: Mapping[str, str] = {
     "add": "added adding addings",
+    "ann": "anned anning",
     "ebb": "ebbed ebbing ebbings",
     "eff": "effed effing",
     "egg": "egged egging",

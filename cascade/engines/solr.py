@@ -1,0 +1,29 @@
+"""Solr 9, by its JSON request API over a pool of connections."""
+
+from __future__ import annotations
+
+from cascade.engines._solr_client import SolrClient
+from cascade.engines._solr_engine import SolrEngine
+from cascade.engines._solr_host import SolrHost
+from cascade.engines.connection import Connection, IndexShape, Matching
+
+__all__ = ["SolrEngine", "SolrHost", "open_host"]
+
+_MATCHING, _SHAPE = Matching(), IndexShape()
+
+
+def open_host(
+    connection: Connection, matching: Matching = _MATCHING, shape: IndexShape = _SHAPE
+) -> SolrHost:
+    """Return who holds the indexes of a Solr, standalone or cloud; nothing is asked of it yet.
+
+    Args:
+        connection: Where its nodes are and who we are.
+        matching: What a text must match, and what that counts.
+        shape: How new indexes are laid out.
+
+    Raises:
+        OptionalDependencyError: If the package `urllib3` is not installed.
+        ConfigError: If the connection or the template says what Solr cannot do.
+    """
+    return SolrHost(SolrClient(connection), matching, shape)

@@ -1,0 +1,93 @@
+"""An index of documents with a version number, and what each of its parts holds of them."""
+
+import json
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+
+from cascade.candidates import Query
+from cascade.catalogue import Catalogue, LiveCatalogue
+from cascade.hosting import IndexHost
+from cascade.indexing import Files, Generation, Store, build
+from cascade.indexing.build import BuildOptions, BuildReport
+from cascade.indexing.log import Log
+from cascade.indexing.updates import Updater, log_folder, open_live
+from cascade.protocols import Asked
+from cascade.schema import Field, Kind, Schema
+
+SCHEMA = Schema(
+    "id",
+    (
+        Field("title", Kind.TEXT),
+        Field("brand", Kind.KEYWORD),
+        Field("version", Kind.NUMBER),
+    ),
+)
+
+
+def document(doc_id: str, version: int) -> dict[str, object]:
+    return {
+        "id": doc_id,
+        "title": f"cup {doc_id} v{version}",
+        "brand": [f"b{version % 7}"],
+        "version": version,
+    }
+
+
+def write_products(path: Path, model: dict[str, int]) -> Files:
+    lines = [json.dumps(document(doc_id, version)) for doc_id, version in model.items()]
+    path.write_text("\n".join(lines))
+    return Files((path,))
+
+
+class Versions:
+    """Hold a store, a host, a log and an updater of one index, as one process opens them."""
+
+    def __init__(self, root: Path, host: IndexHost, index: str = "products") -> None:
+        self.root = root
+        self.host = host
+        self.store = Store(root, index)
+        self.log = Log(log_folder(root, index), segment_bytes=200_000)
+        self.updater = Updater(self.store, self.log, host, SCHEMA)
+
+    def build(
+        self, model: dict[str, int], *, swap: bool = True, logged: bool = True
+    ) -> BuildReport:
+        path = self.root / "products.ndjson"
+        self.root.mkdir(parents=True, exist_ok=True)
+        files = write_products(path, model)
+        if not logged:
+            return build(self.store, SCHEMA, files, self.host, BuildOptions(swap=swap))
+        hooks = self.updater.hooks()
+        options = BuildOptions(
+            swap=swap, log_position=hooks.position, before_publish=hooks.before_publish
+        )
+        return build(self.store, SCHEMA, files, self.host, options)
+
+    def upsert(self, **versions: int) -> None:
+        self.updater.update([SCHEMA.document(document(i, v)) for i, v in versions.items()])
+
+    def live(self, generation: Generation) -> LiveCatalogue:
+        return open_live(Catalogue.open(generation.catalogue, SCHEMA), self.log, generation)
+
+    def held(self, generation: Generation) -> dict[str, int]:
+        """Return the version of each document, after checking that all parts agree on it."""
+        catalogue = self.live(generation)
+        rows = catalogue.current().astype(np.int32)
+        versions = catalogue.numbers(["version"], rows)[:, 0].astype(int).tolist()
+        of_catalogue = dict(zip(catalogue.ids(rows), versions, strict=True))
+        of_engine = {
+            raw["id"]: raw["version"]
+            for batch in self.host.documents(generation.place.name)
+            for raw in batch
+        }
+        assert of_engine == of_catalogue
+        with closing(self.host.engine(generation.place, SCHEMA, catalogue)) as engine:
+            asked = Asked(match_all=True)
+            found = engine.retrieve([Query("q", "")], min(len(rows), 10_000), asked)
+        ids = found.candidates.ids()
+        assert found.totals[0].value == len(rows)
+        assert found.candidates.rows.tolist() == catalogue.rows(ids).tolist()
+        assert set(ids) <= of_catalogue.keys()
+        return of_catalogue

@@ -12,6 +12,7 @@ from cascade.hosting import IndexHost
 from cascade.indexing import Files, Generation, Store, build
 from cascade.indexing.build import BuildOptions, BuildReport
 from cascade.indexing.log import Log
+from cascade.indexing.swap import Checks
 from cascade.indexing.updates import Updater, log_folder, open_live
 from cascade.protocols import Asked
 from cascade.schema import Field, Kind, Schema
@@ -51,17 +52,22 @@ class Versions:
         self.log = Log(log_folder(root, index), segment_bytes=200_000)
         self.updater = Updater(self.store, self.log, host, SCHEMA)
 
-    def build(
-        self, model: dict[str, int], *, swap: bool = True, logged: bool = True
-    ) -> BuildReport:
+    @property
+    def checks(self) -> Checks:
+        """What a swap compares, and how it holds off updates in the meantime."""
+        return Checks(open_documents=self.live, settle=self.updater.settled)
+
+    def build(self, model: dict[str, int], *, swap: bool = True) -> BuildReport:
         path = self.root / "products.ndjson"
         self.root.mkdir(parents=True, exist_ok=True)
-        files = write_products(path, model)
-        if not logged:
-            return build(self.store, SCHEMA, files, self.host, BuildOptions(swap=swap))
         hooks = self.updater.hooks()
+        files = write_products(path, dict(model))
         options = BuildOptions(
-            swap=swap, log_position=hooks.position, before_publish=hooks.before_publish
+            swap=swap,
+            keep=3,
+            checks=self.checks,
+            log_position=hooks.position,
+            before_publish=hooks.before_publish,
         )
         return build(self.store, SCHEMA, files, self.host, options)
 
@@ -82,7 +88,9 @@ class Versions:
             for batch in self.host.documents(generation.place.name)
             for raw in batch
         }
-        assert of_engine == of_catalogue
+        missing = of_catalogue.items() - of_engine.items()
+        extra = of_engine.items() - of_catalogue.items()
+        assert (missing, extra) == (set(), set())
         with closing(self.host.engine(generation.place, SCHEMA, catalogue)) as engine:
             asked = Asked(match_all=True)
             found = engine.retrieve([Query("q", "")], min(len(rows), 10_000), asked)

@@ -8,18 +8,21 @@ import sys
 import threading
 import time
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
 
-from cascade.config import load_config
+from cascade.config import load_config, store_of
 from cascade.indexing import BuildReport
+from cascade.indexing.holds import fresh_holds
 from cascade.workflows import build_index
+from cascade.workflows.generations import collect_index, rollback_index, swap_index
 
 COUNT = 40
 SIZE = 10
 READERS = 5
+SETTLED_S = 60
 SCHEMA = """
 id = "id"
 [fields.title]
@@ -29,19 +32,17 @@ type = "number"
 """
 CONFIG = """
 name = "shop"
-[engine]
-index = "cups"
 [index]
 schema = "schema.toml"
 store = "store"
 """
 
 
-def write_numbered(folder: Path) -> Path:
+def write_numbered(folder: Path, engine: str = 'index = "cups"') -> Path:
     """Write the configuration of a shop without a generation, and return it."""
     (folder / "schema.toml").write_text(SCHEMA)
     path = folder / "cascade.toml"
-    path.write_text(CONFIG)
+    path.write_text(f"{CONFIG}[engine]\n{engine}\n")
     return path
 
 
@@ -95,7 +96,7 @@ def serving(path: Path, *overrides: str):
 
 
 class Readers:
-    """Ask several services for pages at a steady rate, and keep every fault.
+    """Ask several services for pages at a steady rate, 50 a second in all, and keep every fault.
 
     A page's documents say which build they are of; all must be of the generation that the page
     names.
@@ -143,3 +144,44 @@ class Readers:
         if builds != [number_of(page["generation"])] * SIZE:
             self.faults.append(f"{page['generation']}: {builds}")
         self.pages[url, page["generation"]] += 1
+
+
+def holds(config):
+    store = store_of(config)
+    return fresh_holds(store.objects, store.index)
+
+
+def follow_swaps(path: Path, folder: Path, swaps: int) -> Readers:
+    """Swap and roll back under three services with folders of their own; return their readers."""
+    config = one(path)
+    caches = [folder / f"cache{i}" for i in range(3)]
+    with ExitStack() as running:
+        urls = [
+            running.enter_context(serving(path, f"index.cache={json.dumps(str(cache))}"))
+            for cache in caches
+        ]
+        with Readers(urls) as readers:
+            for number in range(2, swaps + 2):
+                build_number(path, number, swap=False)
+                report = swap_index(config, wait_s=SETTLED_S)
+                assert (number_of(report.generation), report.replicas) == (number, 3)
+                collect_index(config)
+            last = report.generation
+            report = rollback_index(config)
+            assert report.seconds <= 1.0
+            assert number_of(report.generation) == swaps
+            end = time.monotonic() + SETTLED_S
+            while {hold.serves for hold in holds(config)} != {report.generation}:
+                assert time.monotonic() < end
+                time.sleep(0.05)
+        ready = [httpx.get(f"{url}/readyz").json()["cascades"]["shop"] for url in urls]
+        assert {r["generation"] for r in ready} == {report.generation}
+        for cache in caches:
+            copies = {p.name for p in cache.iterdir() if (p / "generation.json").is_file()}
+            assert {report.generation, last} <= copies
+            assert len(copies) <= 4
+    assert readers.faults == [], readers.faults[:5]
+    assert {number_of(name) for _, name in readers.pages} == set(range(1, swaps + 2))
+    # Each service has taken its word back.
+    assert holds(config) == []
+    return readers

@@ -180,9 +180,9 @@ def test_features_are_those_of_a_build_of_the_documents_that_are_left(tmp_path):
     documents, changed = made(80), made(120)[80:]
     log, random = Entries(), np.random.default_rng(5)
     entries, model = [], {d["id"]: d for d in documents}
-    for number, document in enumerate(changed):
-        if number % 3 == 0:
-            document = {**document, "id": f"d{number}", "look": [1.5, float(number)]}
+    for number, given in enumerate(changed):
+        known = {"id": f"d{number}", "look": [1.5, float(number)]}
+        document = {**given, **known} if number % 3 == 0 else given
         entries.append(log.upsert(document))
         model[document["id"]] = document
         if number % 5 == 0:
@@ -238,26 +238,51 @@ def test_statistics_stay_those_of_the_build_and_cover_later_terms(live):
     assert now.document_frequency[[zebra, red]].tolist() == [0, 1]
 
 
-def test_a_row_that_an_engine_has_first_is_read_from_the_log(tmp_path):
-    base = built(tmp_path / "catalogue", [{"id": "a", "title": "red"}])
-    log, written = Entries(), []
+class Written:
+    """Be the log of another process."""
 
-    def source():
-        taken, written[:] = list(written), []
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+
+    def pending(self) -> bool:
+        return bool(self.entries)
+
+    def read(self) -> list[Entry]:
+        taken, self.entries = self.entries, []
         return taken
 
+
+def test_a_log_that_fails_does_not_end_a_request(tmp_path):
+    class Failing(Written):
+        def read(self):
+            raise ChecksumError("damaged")
+
+    source = Failing()
+    live = LiveCatalogue(built(tmp_path / "catalogue", [{"id": "a"}]), source=source)
+    source.entries.append(Entries().delete("a"))
+    assert len(live) == 1
+    assert live.ids(rows(0, 7)) == ["a", ""]
+    with pytest.raises(ChecksumError, match="damaged"):
+        live.refresh()
+
+
+def test_a_row_that_an_engine_has_first_is_read_from_the_log(tmp_path):
+    base = built(tmp_path / "catalogue", [{"id": "a", "title": "red"}])
+    log, source = Entries(), Written()
     live = LiveCatalogue(base, source=source)
     zebra = [[base.vocabulary_size]]
     for ask, expected in (
-        (lambda row: live.ids(row), ["x1"]),
+        (live.ids, ["x1"]),
         (lambda row: live.numbers(["price"], row).tolist(), [[4.0]]),
         (lambda row: lists(live.tokens("title", row)), zebra),
         (lambda row: live.deleted(row).tolist(), [False]),
     ):
         number = len(live)
-        written.append(log.upsert({"id": f"x{number}", "title": "zebra", "price": 2 * number}))
+        entry = log.upsert({"id": f"x{number}", "title": "zebra", "price": 2 * number})
+        source.entries.append(entry)
         assert ask(rows(number)) == expected
-        assert len(live) == number + 1
+    source.entries.append(log.upsert({"id": "last"}))
+    assert len(live) == 6
     assert live.deleted(rows(99)).tolist() == [True]
 
 

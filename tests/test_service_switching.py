@@ -1,22 +1,19 @@
 """Serving processes follow swaps: no error, no empty page, no page of two generations."""
 
-import json
 import logging
 import os
 import threading
 import time
 
-import httpx
 import pytest
 from asgi_client import Client
-from numbered_shop import Readers, build_number, number_of, one, serving, write_numbered
+from numbered_shop import build_number, follow_swaps, one, write_numbered
 
 from cascade.config import open_cascades, open_host, store_of
 from cascade.config.settings import ServiceSettings
 from cascade.indexing.holds import fresh_holds, held
 from cascade.indexing.swap import collect
 from cascade.service import Metrics, Service, Switch, Watcher, app_of
-from cascade.workflows.generations import collect_index, rollback_index, swap_index
 
 SWAPS = int(os.environ.get("CASCADE_SWAPS", "8"))
 SETTLED_S = 20
@@ -189,43 +186,9 @@ def test_requests_from_many_threads_never_meet_a_closed_engine(shop, watched):
 
 
 def test_three_processes_follow_swaps_under_load(shop, tmp_path):
-    config = one(shop)
-    caches = [f"index.cache={json.dumps(str(tmp_path / f'cache{i}'))}" for i in range(3)]
-    with (
-        serving(shop, caches[0]) as a,
-        serving(shop, caches[1]) as b,
-        serving(shop, caches[2]) as c,
-    ):
-        urls = [a, b, c]
-        with Readers(urls) as readers:
-            for number in range(2, SWAPS + 2):
-                build_number(shop, number, swap=False)
-                report = swap_index(config, wait_s=SETTLED_S)
-                assert (number_of(report.generation), report.replicas) == (number, 3)
-                collect_index(config)
-            last = report.generation
-            # Back, while all hold the newest: the one before is still there.
-            report = rollback_index(config)
-            assert report.seconds <= 1.0
-            assert number_of(report.generation) == SWAPS
-            until(lambda: all(h.serves == report.generation for h in holds(config)))
-        ready = [httpx.get(f"{url}/readyz").json()["cascades"]["shop"] for url in urls]
-        assert {r["generation"] for r in ready} == {report.generation}
-        for i in range(3):
-            copies = {p.name for p in (tmp_path / f"cache{i}").glob("cups-*")}
-            assert {report.generation, last} <= copies
-            assert len(copies) <= 4
-    assert readers.faults == []
-    seen = {(url, number_of(generation)) for url, generation in readers.pages}
-    assert {number for _, number in seen} == set(range(1, SWAPS + 2))
+    readers = follow_swaps(shop, tmp_path, SWAPS)
     rate = sum(readers.pages.values()) / readers.seconds
     assert rate > 25, f"{rate:.0f} pages a second: the readers were starved"
-    # Each has taken its word back.
-    assert holds(config) == []
-
-
-def holds(config):
-    return fresh_holds(store_of(config).objects, "cups")
 
 
 def test_what_a_service_has_open_is_kept_until_it_has_switched(shop, watched):

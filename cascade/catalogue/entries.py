@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, TypeAlias
+from typing import Any, Protocol
 
 
 class Op(StrEnum):
@@ -35,10 +35,25 @@ class Entry:
     document: Mapping[str, Any] | None = None
 
 
-Source: TypeAlias = Callable[[], Sequence[Entry]]
-"""Returns the entries that were written since it was asked last, in order, some at a time."""
+class Source(Protocol):
+    """Read a log on and on."""
+
+    def pending(self) -> bool:
+        """Return whether there is more to read; answered at every retrieval."""
+        ...
+
+    def read(self) -> Sequence[Entry]:
+        """Return the next entries in order, some at a time; none at the end."""
+        ...
 
 
-def no_entries() -> Sequence[Entry]:
-    """Return what a log that nobody writes to gives."""
-    return ()
+class NoEntries:
+    """Read a log that nobody writes to."""
+
+    def pending(self) -> bool:
+        """Return False."""
+        return False
+
+    def read(self) -> Sequence[Entry]:
+        """Return nothing."""
+        return ()

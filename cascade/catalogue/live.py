@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import TypeVar
 
 import numpy as np
@@ -13,9 +14,9 @@ from numpy.typing import NDArray
 from cascade.candidates import Float32, Float64, Int32, Int64, Ragged, TextStatistics
 from cascade.catalogue._additions import Additions, State
 from cascade.catalogue._delta import GrowingRows, merged
-from cascade.catalogue.entries import Entry, Op, Source, no_entries
+from cascade.catalogue.entries import Entry, NoEntries, Op, Source
 from cascade.catalogue.reader import Catalogue
-from cascade.errors import ChecksumError, DocumentError, QueryError, nearest
+from cascade.errors import CascadeError, ChecksumError, DocumentError, QueryError, nearest
 from cascade.schema import Document, Kind, Schema
 
 _CURRENT, _REPLACED, _DELETED = range(3)
@@ -32,7 +33,7 @@ class LiveCatalogue:
     Args:
         base: The build's columns.
         position: The place in the log from which the build does not know the entries.
-        source: Gives the entries after `position`, those since it was asked last at a time.
+        source: Reads the entries after `position`; None if there is no log.
         fresh: When the build's values were current, in seconds since 1970.
         clock: Gives the present, in seconds since 1970.
         max_age_s: How old the values of a field may be, by field; None takes the schema's word.
@@ -43,7 +44,7 @@ class LiveCatalogue:
         base: Catalogue,
         *,
         position: int = 0,
-        source: Source = no_entries,
+        source: Source | None = None,
         fresh: float = 0.0,
         clock: Callable[[], float] = time.time,
         max_age_s: Mapping[str, float] | None = None,
@@ -51,7 +52,7 @@ class LiveCatalogue:
         self.base = base
         self.schema: Schema = base.schema
         self.generation: str = base.generation
-        self._source = source
+        self._source: Source = NoEntries() if source is None else source
         self.refused = 0
         self._position = position
         self._fresh = fresh
@@ -67,6 +68,12 @@ class LiveCatalogue:
         self._volatile = _ages(base.schema) if max_age_s is None else max_age_s
 
     def __len__(self) -> int:
+        """Return how many rows there are, those included that the log has at this moment.
+
+        What an engine returns is in the log before, so a row of its answer lies below.
+        """
+        if self._source.pending():
+            self._keep_up()
         return self._start + self._added.state.rows
 
     @property
@@ -95,7 +102,7 @@ class LiveCatalogue:
         """
         with self._lock:
             count = 0
-            while entries := self._source():
+            while entries := self._source.read():
                 self.apply(entries)
                 count += len(entries)
             return count
@@ -121,11 +128,11 @@ class LiveCatalogue:
             upserts = [e for e in entries if e.op is Op.UPSERT]
             documents = [self._checked(e) for e in upserts]
             self._ids += [d.id if d is not None else "" for d in documents]
-            row = len(self)
+            row = self._start + self._added.state.rows
             self._flags.widen(len(documents))
             self._shown = self._flags.view()
             self._added.add(documents)
-            rows = dict(zip((e.seq for e in upserts), range(row, len(self)), strict=True))
+            rows = dict(zip((e.seq for e in upserts), range(row, row + len(upserts)), strict=True))
             self._settle(entries, rows)
             self._position = entries[-1].seq
             self._fresh = max(self._fresh, entries[-1].time)
@@ -310,12 +317,16 @@ class LiveCatalogue:
             self._shown[row] = _DELETED
             row = self._previous[row - self._start] if row >= self._start else -1
 
+    def _keep_up(self) -> None:
+        """Read on in the midst of a request, which a log that fails must not end."""
+        with suppress(CascadeError, OSError):
+            self.refresh()
+
     def _reach(self, rows: Int32) -> State:
         """Return a state that holds these rows, if the log has them."""
         state = self._added.state
         if len(rows) and int(rows.max()) >= self._start + state.rows:
-            # The log has every row before an engine does.
-            self.refresh()
+            self._keep_up()
             state = self._added.state
         return state
 

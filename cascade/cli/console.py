@@ -137,7 +137,7 @@ def progress_bar() -> Iterator[workflows.Progress]:
     """
     out = Console(stderr=True, highlight=False)
     if not out.is_terminal:
-        yield _lines(out)
+        yield progress_lines(out)
         return
     bar = Progress(
         SpinnerColumn(),
@@ -161,15 +161,16 @@ def progress_bar() -> Iterator[workflows.Progress]:
         yield tell
 
 
-def _lines(out: Console) -> workflows.Progress:
-    """Return progress that writes a line for each step, every few seconds."""
-    paces: dict[str, tuple[Pace, list[float]]] = {}
+def progress_lines(out: Console, clock: Callable[[], float] = time.monotonic) -> workflows.Progress:
+    """Return progress that writes a line for a step every 30 seconds."""
+    paces: dict[str, Pace] = {}
+    due: dict[str, float] = {}
 
     def tell(step: str, done: int, total: int | None) -> None:
-        pace, due = paces.setdefault(step, (Pace(), [time.monotonic() + LINE_EVERY_S]))
+        pace, now = paces.setdefault(step, Pace(clock=clock)), clock()
         pace.tell(done, total)
-        if time.monotonic() >= due[0]:
-            due[0] = time.monotonic() + LINE_EVERY_S
+        if now >= due.setdefault(step, now + LINE_EVERY_S):
+            due[step] = now + LINE_EVERY_S
             of = "" if total is None else f" of about {total:,}"
             out.print(f"{step}: {done:,}{of}, {_told_pace(pace)}")
 

@@ -215,7 +215,21 @@ def open_updates(folder: Path, index: tantivy.Index) -> tantivy.IndexWriter:
         stream.write(orjson.dumps({"updated": True}))
         stream.flush()
         os.fsync(stream.fileno())
-    return index.writer(UPDATE_MEMORY_MB * 2**20, num_threads=1)
+    writer = index.writer(UPDATE_MEMORY_MB * 2**20, num_threads=1)
+    _remove_unfinished(folder)
+    return writer
+
+
+def _remove_unfinished(folder: Path) -> None:
+    """Remove the lists of deleted documents that a killed process wrote and did not commit.
+
+    The next commit would give its own the same name, and fail. The caller holds the index's lock.
+    """
+    committed = int(orjson.loads((folder / _META).read_bytes())["opstamp"])
+    for path in folder.glob("*.del"):
+        number = path.name.split(".")[1]
+        if number.isdigit() and int(number) > committed:
+            path.unlink(missing_ok=True)
 
 
 def _layout(schema: Schema) -> dict[str, str]:

@@ -13,9 +13,10 @@ import orjson
 
 from cascade.engines._rest_client import Answer, RestClient
 from cascade.engines._rest_index import at
+from cascade.engines.mappings import document_elasticsearch
 from cascade.errors import DeadlineError, DocumentError, EngineError, EngineUnavailableError
-from cascade.hosting import BulkOptions, Rejected
-from cascade.schema import Document
+from cascade.hosting import BulkOptions, Change, Rejected
+from cascade.schema import Document, Schema
 
 ID_BYTES = 512
 """The longest id that the servers take; one longer fails the whole request that it stands in."""
@@ -194,6 +195,32 @@ def first_reasons(rejected: Sequence[Rejected]) -> str:
     lines = [f"\n  {r.doc_id!r}: {r.reason}" for r in rejected[:SHOWN_REASONS]]
     left = len(rejected) - SHOWN_REASONS
     return "".join(lines) + (f"\n  and {left} more" if left > 0 else "")
+
+
+def lines_of(schema: Schema) -> Lines:
+    """Return what writes the documents of a schema as JSON."""
+
+    def lines(row: int, document: Document) -> bytes:
+        return orjson.dumps(document_elasticsearch(row, document, schema))
+
+    return lines
+
+
+def actions_of(
+    lines: Lines, changes: Sequence[Change], rejected: list[Rejected]
+) -> Iterator[Action]:
+    """Yield the last change of each id; put those that cannot be sent into `rejected`."""
+    last = {change.doc_id: change for change in changes}
+    for doc_id, change in last.items():
+        if why := refusal(doc_id):
+            rejected.append(Rejected(doc_id, change.row, why))
+        elif change.document is None:
+            yield delete_action(doc_id)
+        else:
+            try:
+                yield index_action(doc_id, change.row, lines(change.row, change.document))
+            except UNSENDABLE as error:
+                rejected.append(Rejected(doc_id, change.row, str(error)))
 
 
 def requests_of(actions: Iterable[Action], options: BulkOptions) -> Iterator[list[Action]]:

@@ -12,25 +12,21 @@ import orjson
 
 from cascade.candidates import Documents
 from cascade.engines._rest_bulk import (
-    UNSENDABLE,
-    Action,
     BulkSender,
-    Lines,
     RestBulkWriter,
-    delete_action,
+    actions_of,
     first_reasons,
-    index_action,
-    refusal,
+    lines_of,
     requests_of,
 )
 from cascade.engines._rest_client import RestClient, reason
+from cascade.engines._rest_engine import RestEngine
 from cascade.engines._rest_index import (
     MADE_BY,
     MADE_BY_KEY,
     Card,
     at,
     card_of,
-    checked,
     filling,
     interval,
     several,
@@ -41,12 +37,9 @@ from cascade.engines._rest_scan import (
     Reading,
     Scan,
 )
-from cascade.engines.connection import IndexShape
-from cascade.engines.mappings import (
-    document_elasticsearch,
-    render_elasticsearch,
-    render_opensearch,
-)
+from cascade.engines._rest_search import View
+from cascade.engines.connection import IndexShape, Matching
+from cascade.engines.mappings import render_elasticsearch, render_opensearch
 from cascade.errors import DocumentError, EngineError, NotFoundError, RefusedError
 from cascade.hosting import (
     BulkOptions,
@@ -56,7 +49,7 @@ from cascade.hosting import (
     Rejected,
 )
 from cascade.protocols import Engine
-from cascade.schema import Document, Schema
+from cascade.schema import Schema
 
 BATCH = 1_000
 ID_BATCH = 10_000
@@ -97,7 +90,8 @@ class RestHost:
         client: The server; closed with the host.
         dialect: Its ways.
         shape: How new indexes are laid out.
-        open_engine: Opens what searches a concrete index.
+        open_engine: Opens what searches an index, told whether it is ours; the engine is its
+            caller's to close.
     """
 
     def __init__(
@@ -105,7 +99,7 @@ class RestHost:
         client: RestClient,
         dialect: Dialect,
         shape: IndexShape,
-        open_engine: Callable[[str, Schema, Documents], Engine],
+        open_engine: Callable[[str, Schema, Documents, bool], Engine],
     ) -> None:
         self._client = client
         self._dialect = dialect
@@ -152,7 +146,7 @@ class RestHost:
             self._complete(card, least, most)
 
         sender = BulkSender(self._client, card.name, options, stop)
-        return RestBulkWriter(sender.send, _lines(schema), options, stop, complete)
+        return RestBulkWriter(sender.send, lines_of(schema), options, stop, complete)
 
     def state(self, place: Place) -> IndexState:
         """Return how an index stands, after a refresh.
@@ -267,7 +261,7 @@ class RestHost:
         # A server makes an index that is not there of the first document sent to it.
         card = self._own(place.name, "changed")
         rejected: list[Rejected] = []
-        actions = _actions(_lines(schema), changes, rejected)
+        actions = actions_of(lines_of(schema), changes, rejected)
         sender = BulkSender(self._client, card.name, _BULK, threading.Event())
         for request in requests_of(actions, _BULK):
             rejected.extend(sender.send(request))
@@ -297,8 +291,13 @@ class RestHost:
         return {"settings": {"analysis": analysis}, "mappings": index.get("mappings", {})}
 
     def engine(self, place: Place, schema: Schema, documents: Documents) -> Engine:
-        """Return an engine that searches this one index."""
-        return self._open_engine(checked(place.name), schema, documents)
+        """Return an engine that searches this one index; close it apart from the host.
+
+        Raises:
+            NotFoundError: If there is no such index.
+        """
+        managed = self._card(place.name).ours
+        return self._open_engine(place.name, schema, documents, managed)
 
     def close(self) -> None:
         """Let go of connections."""
@@ -372,23 +371,25 @@ class RestHost:
             )
 
 
-def _lines(schema: Schema) -> Lines:
-    def lines(row: int, document: Document) -> bytes:
-        return orjson.dumps(document_elasticsearch(row, document, schema))
+def rest_host(
+    connect: Callable[[], RestClient], dialect: Dialect, shape: IndexShape, matching: Matching
+) -> RestHost:
+    """Return the host of a server; it and each of its engines have a client of their own.
 
-    return lines
+    Args:
+        connect: Opens a client.
+        dialect: The server's ways.
+        shape: How new indexes are laid out.
+        matching: What the engines must match and what that counts.
+    """
 
+    def open_engine(name: str, schema: Schema, documents: Documents, managed: bool) -> Engine:
+        view = View(managed=managed, id_field=matching.id_field)
+        client = connect()
+        try:
+            return RestEngine(client, name, schema, documents, matching, view)
+        except BaseException:
+            client.close()
+            raise
 
-def _actions(lines: Lines, changes: Sequence[Change], rejected: list[Rejected]) -> Iterator[Action]:
-    """Yield the last change of each id; put those that cannot be sent into `rejected`."""
-    last = {change.doc_id: change for change in changes}
-    for doc_id, change in last.items():
-        if why := refusal(doc_id):
-            rejected.append(Rejected(doc_id, change.row, why))
-        elif change.document is None:
-            yield delete_action(doc_id)
-        else:
-            try:
-                yield index_action(doc_id, change.row, lines(change.row, change.document))
-            except UNSENDABLE as error:
-                rejected.append(Rejected(doc_id, change.row, str(error)))
+    return RestHost(connect(), dialect, shape, open_engine)

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlencode, urlsplit
 
 import msgspec
@@ -22,9 +22,6 @@ from cascade.errors import (
     NotFoundError,
     OptionalDependencyError,
 )
-
-if TYPE_CHECKING:
-    import urllib3
 
 KIND = "solr"
 BAD_REQUEST, NOT_FOUND, CONFLICT = 400, 404, 409
@@ -93,7 +90,7 @@ class SolrClient:
         _check(connection)
         self.where = address(KIND, connection)
         self.pool = connection.pool
-        self._timeout_s = connection.timeout_s
+        self.timeout_s = connection.timeout_s
         self._nodes = [_node(url) for url in connection.urls]
         self._first = 0
         self._closed = False
@@ -128,8 +125,8 @@ class SolrClient:
         """
         import urllib3
 
-        limit = self._timeout_s if timeout_s is None else min(timeout_s, self._timeout_s)
-        by_deadline = timeout_s is not None and timeout_s <= self._timeout_s
+        limit = self.timeout_s if timeout_s is None else min(timeout_s, self.timeout_s)
+        by_deadline = timeout_s is not None and timeout_s <= self.timeout_s
         end = time.monotonic() + limit
         cause: object = "no time was left"
         for turn in range(len(self._nodes) + 1):

@@ -10,17 +10,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from cascade.candidates import Documents
-from cascade.engines._asking import cleaned
 from cascade.engines._rest_bulk import first_reasons
 from cascade.engines._solr_client import KIND, SolrClient, reading
 from cascade.engines._solr_collections import Collections
 from cascade.engines._solr_cores import Cores
 from cascade.engines._solr_engine import SolrEngine
 from cascade.engines._solr_fields import give_fields, key_of
-from cascade.engines._solr_index import Found, Hit, Holders, Marker, Plain, SolrIndex, T
-from cascade.engines._solr_writer import BatchSender, Item, SolrBulkWriter, adding, deleting
-from cascade.engines.connection import IndexShape, Matching
-from cascade.engines.mappings import document_solr, render_solr
+from cascade.engines._solr_index import Found, Hit, Marker, Plain, SolrIndex, T
+from cascade.engines._solr_writer import BatchSender, SolrBulkWriter, apply_changes, commands_of
+from cascade.engines.connection import Connection, IndexShape, Matching
+from cascade.engines.mappings import render_solr
 from cascade.errors import CascadeError, DocumentError, EngineError, NotFoundError, RefusedError
 from cascade.hosting import (
     ID_FIELD,
@@ -29,9 +28,8 @@ from cascade.hosting import (
     Change,
     IndexState,
     Place,
-    Rejected,
 )
-from cascade.schema import Document, Schema
+from cascade.schema import Schema
 
 BATCH = 1_000
 ID_BATCH = 10_000
@@ -46,16 +44,17 @@ class SolrHost:
     Indexes that it did not make itself are read and never changed.
 
     Args:
-        client: The server; closed with the host.
+        connection: Where the server is; each engine has connections of its own.
         matching: What the engines that it opens match.
         shape: How new indexes are laid out.
     """
 
-    def __init__(self, client: SolrClient, matching: Matching, shape: IndexShape) -> None:
-        self._client = client
+    def __init__(self, connection: Connection, matching: Matching, shape: IndexShape) -> None:
+        self._connection = connection
+        self._client = SolrClient(connection)
         self._matching = matching
         self._shape = shape
-        self._found: Holders | None = None
+        self._found: Cores | Collections | None = None
         self._lock = threading.Lock()
 
     @property
@@ -79,7 +78,7 @@ class SolrHost:
         holders.make(place.name)
         try:
             index = self._index(place.name)
-            give_fields(self._client, index.path, wanted, alone=not holders.swaps)
+            give_fields(self._client, index.path, wanted)
             index.mark(Marker(place.name, uuid.uuid4().hex, about))
         except CascadeError:
             holders.remove(place.name)
@@ -96,9 +95,7 @@ class SolrHost:
         """
         index = self._own(place.name, "filled")
         stop = threading.Event()
-
-        def command(row: int, document: Document) -> bytes:
-            return adding(document_solr(row, document, place.name, schema))
+        command = commands_of(index, schema)
 
         def complete(least: int, most: int) -> None:
             index.commit(soft=False)
@@ -229,8 +226,14 @@ class SolrHost:
         Raises:
             NotFoundError: If there is no such index.
         """
-        index = self._index(place.name)
-        return SolrEngine(index, schema, documents, self._matching, self._client.pool)
+        client = SolrClient(self._connection)
+        holders = type(self._holders)(client, self._shape)
+        try:
+            index = SolrIndex(client, holders, place.name)
+            return SolrEngine(client, index, schema, documents, self._matching)
+        except CascadeError:
+            client.close()
+            raise
 
     def mapping(self, name: str) -> dict[str, Any]:
         """Return the schema of an index as Solr tells it, and the fields that documents made.
@@ -247,7 +250,7 @@ class SolrHost:
         self._client.close()
 
     @property
-    def _holders(self) -> Holders:
+    def _holders(self) -> Cores | Collections:
         with self._lock:
             if self._found is None:
                 mode = self._client.json(reading("/admin/info/system")).get("mode")
@@ -265,30 +268,6 @@ class SolrHost:
                 f"{name!r} was not made by this system and is not {what}; do that where it is made"
             )
         return index
-
-
-def apply_changes(
-    index: SolrIndex, schema: Schema, changes: Sequence[Change], options: BulkOptions = _BULK
-) -> list[Rejected]:
-    """Send changes in order and return those that were refused for what they are."""
-    rejected: list[Rejected] = []
-    items: list[Item] = []
-    for change in changes:
-        doc_id = cleaned(change.doc_id)
-        try:
-            command = (
-                deleting(doc_id)
-                if change.document is None
-                else adding(document_solr(change.row, change.document, index.name, schema))
-            )
-        except (DocumentError, TypeError, ValueError) as error:
-            rejected.append(Rejected(doc_id, change.row, str(error)))
-        else:
-            items.append(Item(doc_id, change.row, command))
-    sender = BatchSender(index, options, threading.Event())
-    for at in range(0, len(items), options.documents):
-        rejected += sender.send(items[at : at + options.documents])
-    return rejected
 
 
 def _pages(

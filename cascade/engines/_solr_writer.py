@@ -11,12 +11,16 @@ from dataclasses import dataclass
 
 import orjson
 
+from cascade.engines._asking import cleaned
+from cascade.engines._solr_fields import fields_of_managed
 from cascade.engines._solr_index import SolrIndex
+from cascade.engines.mappings import document_solr
 from cascade.errors import DeadlineError, DocumentError, EngineError, EngineUnavailableError
-from cascade.hosting import BulkOptions, Rejected
-from cascade.schema import Document
+from cascade.hosting import BulkOptions, Change, Rejected
+from cascade.schema import Document, Schema
 
 LONGEST_WAIT_S = 10.0
+_BULK = BulkOptions()
 Commands = Callable[[int, Document], bytes]
 """Gives the update command of a document from its row and itself."""
 
@@ -38,6 +42,20 @@ def adding(document: Mapping[str, object]) -> bytes:
 def deleting(doc_id: str) -> bytes:
     """Return the command that takes a document away."""
     return b'"delete":[%b]' % orjson.dumps(doc_id)
+
+
+def commands_of(index: SolrIndex, schema: Schema) -> Commands:
+    """Return what gives the commands that add documents of a schema to an index."""
+    held = fields_of_managed(index, schema)
+    renamed = {
+        name: places[0].path for name, places in held.items() if places and places[0].path != name
+    }
+
+    def command(row: int, document: Document) -> bytes:
+        body = document_solr(row, document, index.name, schema)
+        return adding({renamed.get(name, name): value for name, value in body.items()})
+
+    return command
 
 
 class BatchSender:
@@ -234,3 +252,30 @@ class SolrBulkWriter:
 
 def _succeeded(sent: Future[list[Rejected]]) -> bool:
     return sent.done() and not sent.cancelled() and sent.exception() is None
+
+
+def apply_changes(
+    index: SolrIndex, schema: Schema, changes: Sequence[Change], options: BulkOptions = _BULK
+) -> list[Rejected]:
+    """Send changes in order and return those that were refused for what they are."""
+    rejected: list[Rejected] = []
+    items: list[Item] = []
+    if not changes:
+        return rejected
+    command_of = commands_of(index, schema)
+    for change in changes:
+        doc_id = cleaned(change.doc_id)
+        try:
+            command = (
+                deleting(doc_id)
+                if change.document is None
+                else command_of(change.row, change.document)
+            )
+        except (DocumentError, TypeError, ValueError) as error:
+            rejected.append(Rejected(doc_id, change.row, str(error)))
+        else:
+            items.append(Item(doc_id, change.row, command))
+    sender = BatchSender(index, options, threading.Event())
+    for at in range(0, len(items), options.documents):
+        rejected += sender.send(items[at : at + options.documents])
+    return rejected

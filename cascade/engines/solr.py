@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from cascade.engines._solr_client import SolrClient
 from cascade.engines._solr_engine import SolrEngine
 from cascade.engines._solr_host import SolrHost
 from cascade.engines.connection import Connection, IndexShape, Matching
@@ -24,6 +23,6 @@ def open_host(
 
     Raises:
         OptionalDependencyError: If the package `urllib3` is not installed.
-        ConfigError: If the connection or the template says what Solr cannot do.
+        ConfigError: If the connection says what Solr cannot do.
     """
-    return SolrHost(SolrClient(connection), matching, shape)
+    return SolrHost(connection, matching, shape)

@@ -247,6 +247,9 @@ class Store:
         """Remove a generation; it is no longer one from the first moment on."""
         self.objects.remove(f"{name}/{MANIFEST}")
         self.objects.remove(name)
+        # What others keep beside it under its name: refused lines, and how far it came in the log.
+        for path in self.root.glob(f"{name}.*"):
+            path.unlink(missing_ok=True)
 
     def trim(self, wanted: Collection[str]) -> None:
         """Remove copies that this machine made of other generations; a plain folder has none."""

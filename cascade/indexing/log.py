@@ -171,6 +171,15 @@ class Tail:
         self._path: Path | None = None
         self._offset = 0
 
+    def pending(self) -> bool:
+        """Return whether there may be more to read, by two looks at names and sizes."""
+        if self._path is None:
+            return self._folder.is_dir()
+        try:
+            return self._path.stat().st_size > self._offset or self._following().exists()
+        except OSError:
+            return True
+
     def read(self) -> list[Entry]:
         """Return entries that were written since, some megabytes at most; none at the end.
 
@@ -200,7 +209,7 @@ class Tail:
 
     def _locate(self) -> bool:
         """Find the segment that has the next entry; return whether there may be one."""
-        following = self._folder / f"{self.position + 1:012d}{_SUFFIX}"
+        following = self._following()
         if self._path is not None and self._path != following:
             try:
                 if self._path.stat().st_size > self._offset:
@@ -230,6 +239,10 @@ class Tail:
             if later:
                 self._path, self._offset = following, 0
         return True
+
+    def _following(self) -> Path:
+        """Return the segment that begins with the next entry, if there is one."""
+        return self._folder / f"{self.position + 1:012d}{_SUFFIX}"
 
 
 def segments_of(folder: Path) -> list[Path]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, field
 
 from cascade.candidates import Documents, Query
@@ -24,6 +24,7 @@ OVERLAP = 0.5
 _POLL_S = 0.1
 
 OpenDocuments = Callable[[Generation], Documents]
+Settle = Callable[[Generation], AbstractContextManager[None]]
 
 
 @dataclass(frozen=True)
@@ -36,12 +37,15 @@ class Checks:
         wait_s: How long the alias waits for the serving processes, seconds; 0 does not wait.
         open_documents: Opens a catalogue with the changes since its build; None opens it as it
             was built.
+        settle: Brings all changes into a generation's index and holds off others while it is
+            counted and made live; None if there are none.
     """
 
     canaries: tuple[str, ...] = ()
     overlap: float = OVERLAP
     wait_s: float = 0.0
     open_documents: OpenDocuments | None = None
+    settle: Settle | None = None
 
 
 @dataclass(frozen=True)
@@ -108,28 +112,9 @@ def swap(
         generation = _named(store, name)
         refuse_foreign(store, host)
         before = store.pointer()
-        problems: list[str] = []
-        overlaps: dict[int, float] = {}
-        documents = -1
-        try:
-            verify_files(generation)
-            opened = _documents(generation, schema, checks.open_documents)
-            expected = len(present(opened)) - refused_of(generation)
-            documents, problems = index_problems(host, generation, expected)
-            if (
-                checks.canaries
-                and before is not None
-                and before.generation != name
-                and not problems
-            ):
-                live = store.get(before.generation)
-                overlaps = _canaries(host, schema, (live, generation), checks)
-                problems += _too_different(overlaps, checks)
-        except CascadeError as error:
-            problems.append(str(error))
-        if problems:
-            raise _refusal(name, problems)
-        store.make_live(name)
+        with _settled(generation, checks.settle):
+            documents, overlaps = _checked(store, host, generation, schema, checks)
+            store.make_live(name)
         replicas = _awaited(store, name, before, checks.wait_s)
         host.point(store.index, generation.place)
     after = store.pointer()
@@ -143,13 +128,16 @@ def swap(
     )
 
 
-def rollback(
-    store: Store, host: IndexHost, open_documents: OpenDocuments | None = None
-) -> SwapReport:
+def rollback(store: Store, host: IndexHost, checks: Checks = _CHECKS) -> SwapReport:
     """Make the generation before the live one the live one again.
 
     Only what takes no time is checked: that its index is there, whole and of as many documents as
     it should have.
+
+    Args:
+        store: Holds the generations.
+        host: Holds their indexes.
+        checks: How changes since the build are brought in and counted; canaries are not asked.
 
     Raises:
         RefusedError: If there is none to go back to, or its index is not whole.
@@ -166,13 +154,14 @@ def rollback(
         generation = store.listed(previous)
         if not generation.catalogue.is_dir():
             generation = store.get(previous)
-        expected = int(generation.manifest["documents"])
-        if open_documents is not None:
-            expected = len(present(open_documents(generation)))
-        count, problems = index_problems(host, generation, expected - refused_of(generation))
-        if problems:
-            raise _refusal(previous, problems)
-        store.point(Pointer(previous, pointer.generation))
+        with _settled(generation, checks.settle):
+            expected = int(generation.manifest["documents"])
+            if checks.open_documents is not None:
+                expected = len(present(checks.open_documents(generation)))
+            count, problems = index_problems(host, generation, expected - refused_of(generation))
+            if problems:
+                raise _refusal(previous, problems)
+            store.point(Pointer(previous, pointer.generation))
         host.point(store.index, generation.place)
     return SwapReport(previous, pointer.generation, count, seconds=time.perf_counter() - start)
 
@@ -285,6 +274,36 @@ def overlap(first: Sequence[str], second: Sequence[str], depth: int) -> float:
     """
     a, b = set(first[:depth]), set(second[:depth])
     return len(a & b) / max(len(a), len(b)) if a or b else 1.0
+
+
+def _checked(
+    store: Store, host: IndexHost, generation: Generation, schema: Schema, checks: Checks
+) -> tuple[int, dict[int, float]]:
+    """Return how many documents a generation's index has, and the overlaps of the canaries.
+
+    Raises:
+        RefusedError: With everything that speaks against it.
+    """
+    live, documents, overlaps = store.pointer(), -1, dict[int, float]()
+    try:
+        verify_files(generation)
+        opened = _documents(generation, schema, checks.open_documents)
+        expected = len(present(opened)) - refused_of(generation)
+        documents, problems = index_problems(host, generation, expected)
+        other = live is not None and live.generation != generation.name
+        if checks.canaries and live is not None and other and not problems:
+            both = store.get(live.generation), generation
+            overlaps = _canaries(host, schema, both, checks)
+            problems += _too_different(overlaps, checks)
+    except CascadeError as error:
+        problems = [str(error)]
+    if problems:
+        raise _refusal(generation.name, problems)
+    return documents, overlaps
+
+
+def _settled(generation: Generation, settle: Settle | None) -> AbstractContextManager[None]:
+    return nullcontext() if settle is None else settle(generation)
 
 
 def _canaries(

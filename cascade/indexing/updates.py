@@ -307,7 +307,7 @@ def open_live(
     live = LiveCatalogue(
         catalogue,
         position=position,
-        source=log.tail(position).read,
+        source=log.tail(position),
         fresh=generation.created,
         clock=clock,
     )

@@ -49,7 +49,7 @@ def rollback_index(config: Config) -> SwapReport:
         NotFoundError: If nothing was built yet.
     """
     with closing(_owned(config, "rollback")) as host:
-        return roll_back(store_of(config), host, _opens(config))
+        return roll_back(store_of(config), host, checks_of(config))
 
 
 def collect_index(config: Config, keep: int | None = None) -> Collected:

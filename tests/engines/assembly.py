@@ -155,16 +155,18 @@ def _make_readable(folder: Path) -> None:
 def _maven(*arguments: str) -> None:
     if shutil.which("mvn") is None:
         raise UnavailableError("no `mvn` on PATH: install Maven, start Docker or name a URL")
-    done = subprocess.run(
-        ["mvn", "-q", "-B", *arguments],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=MAVEN_TIMEOUT_S,
-        check=False,
-    )
+    # Maven's own folder of artefacts bears one writer.
+    with _locked(cache_folder() / "maven.lock"):
+        done = subprocess.run(
+            ["mvn", "-q", "-B", *arguments],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=MAVEN_TIMEOUT_S,
+            check=False,
+        )
     if done.returncode:
-        raise UnavailableError(f"mvn {' '.join(arguments)} failed:\n{(done.stdout)[-2000:]}")
+        raise UnavailableError(f"mvn {' '.join(arguments)} failed:\n{done.stdout[-2000:]}")
 
 
 def _copy_dependencies(pom: str, version: str, to: Path, *more: str) -> None:

@@ -1,20 +1,16 @@
-"""The engine on a real OpenSearchClient server keeps the contract of all engines."""
+"""The engine on a real server keeps the contract of all engines, and what is its own."""
 
 import pytest
 from contracts.engine import EngineContract, UpdateContract
-from rest_engines import Builder
+from rest_engines import Builder, RestEngineContract
 
 from cascade.engines._rest_host import OPENSEARCH
-from cascade.engines.connection import Connection
 from cascade.engines.opensearch import OpenSearchClient
 
 
 @pytest.fixture(scope="class")
 def builder(opensearch_server, tmp_path_factory):
-    def connect():
-        return OpenSearchClient(Connection(urls=(opensearch_server.url,)))
-
-    builder = Builder(connect, OPENSEARCH, tmp_path_factory)
+    builder = Builder(OpenSearchClient, OPENSEARCH, opensearch_server.url, tmp_path_factory)
     yield builder
     builder.close()
 
@@ -29,4 +25,8 @@ class TestContract(EngineContract):
 
 
 class TestUpdates(UpdateContract):
+    pass
+
+
+class TestRest(RestEngineContract):
     pass

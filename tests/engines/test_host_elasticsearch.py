@@ -1,12 +1,11 @@
 """The indexes of a real Elasticsearch keep the contract of every host."""
 
 import pytest
-from cascade.engines._rest_engine import RestEngine
 from contracts.host import corpus_catalogue
 from rest_hosts import RecordingClient, RestHostContract
 
 from cascade.engines._rest_host import ELASTICSEARCH
-from cascade.engines.connection import Connection, Matching
+from cascade.engines.connection import Connection
 from cascade.engines.elasticsearch import ElasticsearchClient
 
 __all__ = ["corpus_catalogue"]
@@ -14,17 +13,13 @@ __all__ = ["corpus_catalogue"]
 
 @pytest.fixture(scope="class")
 def recorder(elasticsearch_server):
-    return RecordingClient(ElasticsearchClient(Connection(urls=(elasticsearch_server.url,))))
+    connection = Connection(urls=(elasticsearch_server.url,))
+    return RecordingClient(lambda: ElasticsearchClient(connection))
 
 
 @pytest.fixture(scope="class")
 def dialect():
     return ELASTICSEARCH
-
-
-@pytest.fixture(scope="class")
-def open_engine(recorder):
-    return lambda name, schema, documents: RestEngine(recorder, name, schema, documents, Matching())
 
 
 class TestElasticsearchHost(RestHostContract):

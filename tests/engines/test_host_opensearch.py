@@ -1,12 +1,11 @@
 """The indexes of a real OpenSearch keep the contract of every host."""
 
 import pytest
-from cascade.engines._rest_engine import RestEngine
 from contracts.host import corpus_catalogue
 from rest_hosts import RecordingClient, RestHostContract
 
 from cascade.engines._rest_host import OPENSEARCH
-from cascade.engines.connection import Connection, Matching
+from cascade.engines.connection import Connection
 from cascade.engines.opensearch import OpenSearchClient
 
 __all__ = ["corpus_catalogue"]
@@ -14,17 +13,13 @@ __all__ = ["corpus_catalogue"]
 
 @pytest.fixture(scope="class")
 def recorder(opensearch_server):
-    return RecordingClient(OpenSearchClient(Connection(urls=(opensearch_server.url,))))
+    connection = Connection(urls=(opensearch_server.url,))
+    return RecordingClient(lambda: OpenSearchClient(connection))
 
 
 @pytest.fixture(scope="class")
 def dialect():
     return OPENSEARCH
-
-
-@pytest.fixture(scope="class")
-def open_engine(recorder):
-    return lambda name, schema, documents: RestEngine(recorder, name, schema, documents, Matching())
 
 
 class TestOpenSearchHost(RestHostContract):

@@ -1,19 +1,23 @@
 """The servers that tests run against are what they claim to be."""
 
 import json
+import re
 import secrets
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.engines.assembly import UnavailableError
+from tests.engines.containers import IMAGES
 from tests.engines.processes import kill, revive, start, stop
 from tests.engines.servers import VERSIONS, Server, server_at
 
+ROOT = Path(__file__).resolve().parents[2]
 # Components of Elasticsearch's complete distribution, with rules as a shop writes them.
 ANALYSIS = {
     "char_filter": {
@@ -197,3 +201,9 @@ def test_a_killed_server_comes_back_with_its_data_and_a_stopped_one_leaves_nothi
     finally:
         stop(process)
     assert not process.folder.exists()
+
+
+def test_compose_starts_the_images_and_versions_of_the_tests():
+    text = (ROOT / "compose.yaml").read_text("utf-8")
+    named = set(re.findall(r"^ +image: (\S+)$", text, flags=re.MULTILINE))
+    assert named == {f"{image.name}:{VERSIONS[kind]}" for kind, image in IMAGES.items()}

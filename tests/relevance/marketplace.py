@@ -7,16 +7,16 @@ it out of the project's own run, where `test_every_engine.py` runs it against ea
 import os
 from pathlib import Path
 
-QUERIES = Path(os.environ["CASCADE_DEMO_FOLDER"]) / "shop" / "judgments.tsv"
+QUERIES = Path(os.environ["RELEVANCE_QUERIES"])
 
 
 def test_the_first_page_is_relevant(ndcg):
-    assert ndcg(QUERIES).low >= 0.45
+    assert ndcg(QUERIES).low >= 0.4
     assert ndcg(QUERIES) > ndcg(QUERIES, system="bm25") + 0.03
 
 
 def test_retrieval_brings_what_is_relevant(recall_at_window):
-    assert recall_at_window(QUERIES, 1000).low >= 0.85
+    assert recall_at_window(QUERIES, 1000).low >= 0.7
 
 
 def test_a_page_is_answered(p95_ms):

@@ -15,15 +15,17 @@ def differences(rendered: Mapping[str, Any], live: Mapping[str, Any]) -> list[st
     leaves out what is empty; none of these is a difference. A field that the schema lacks is one.
 
     Args:
-        rendered: What a schema renders to: `mappings` and `settings.analysis` on Elasticsearch and
-            OpenSearch, `field_types` and `fields` on Solr; whatever else it has is not compared.
-        live: The same of the index.
+        rendered: What a schema renders to: the body of an index, or the commands for Solr.
+        live: `mappings` and `settings.analysis` of the index, or the schema as Solr tells it; its
+            own fields and those of its configset cannot be told apart, so none is too many there.
     """
-    if "field_types" in rendered:
+    if "add-field" in rendered:
         return [
             line
-            for part in ("field_types", "fields")
-            for line in _differ(part, _by_name(rendered[part]), _by_name(live.get(part, ())))
+            for part, theirs in (("field-type", "fieldTypes"), ("field", "fields"))
+            for line in _differ(
+                part, _by_name(rendered[f"add-{part}"]), _by_name(live.get(theirs, ()))
+            )
         ]
     wanted, have = rendered["mappings"], live.get("mappings", {})
     found = list(_differ("mappings.dynamic", wanted["dynamic"], have.get("dynamic", _MISSING)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,6 +17,7 @@ from cascade.schema import Document, Field, Kind, Schema
 from cascade.text import analyser
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
+_KEPT_PLANS = 16
 _EPOCH = datetime(1970, 1, 1)
 
 
@@ -31,7 +32,7 @@ def document_elasticsearch(row: int, document: Document, schema: Schema) -> dict
     body: dict[str, Any] = {ROW_FIELD: row} if row >= 0 else {}
     body[ID_FIELD] = document.id
     body[RAW_FIELD] = _sound(document.raw)
-    for spec in engine_fields(schema):
+    for spec, _ in _plan(schema):
         value = _value(document, spec)
         if value is not None:
             body[spec.name] = value
@@ -51,12 +52,11 @@ def document_solr(row: int, document: Document, generation: str, schema: Schema)
     body[UNIQUE_KEY] = body[ID_FIELD] = document.id
     body[GENERATION_FIELD] = generation
     body[RAW_FIELD] = raw_json(document.raw)
-    for spec in engine_fields(schema):
+    for spec, tokens in _plan(schema):
         value = _value(document, spec)
         if value is None:
             continue
-        if spec.kind is Kind.TEXT:
-            tokens = analyser(spec.analyser, spec.synonyms).tokens
+        if tokens is not None:
             value = [" ".join(tokens(text)) for text in value]
         elif spec.kind is Kind.KEYWORD:
             value = [keyword for keyword in value if len(keyword) <= IGNORE_ABOVE]
@@ -65,6 +65,31 @@ def document_solr(row: int, document: Document, generation: str, schema: Schema)
             value = f"{moment.isoformat(timespec='milliseconds')}Z"
         body[spec.name] = value
     return body
+
+
+_Tokens = Callable[[str], list[str]]
+_Plan = tuple[tuple[Field, _Tokens | None], ...]
+_plans: dict[int, tuple[Schema, _Plan]] = {}
+
+
+def _plan(schema: Schema) -> _Plan:
+    """Return the fields of a schema that are sent, and what analyses each text.
+
+    It is kept by the schema's identity, since a build asks for every document; who holds an entry
+    holds the schema too, so its identity is no other's.
+    """
+    held = _plans.get(id(schema))
+    if held is None:
+        if len(_plans) >= _KEPT_PLANS:
+            _plans.clear()
+        fields = engine_fields(schema)
+        held = schema, tuple((spec, _tokens(spec)) for spec in fields)
+        _plans[id(schema)] = held
+    return held[1]
+
+
+def _tokens(spec: Field) -> _Tokens | None:
+    return analyser(spec.analyser, spec.synonyms).tokens if spec.kind is Kind.TEXT else None
 
 
 def raw_json(raw: Mapping[str, Any]) -> str:

@@ -21,6 +21,7 @@ class BulkServer:
         self.paths: list[tuple[str, str]] = []
         self.settings: dict[str, object] = {}
         self.identity = "u-1"
+        self.failing_puts = 0
         self.made_by = "cascade"
         self.faults: list[Fault] = []
         self.refuse: Callable[[str, int], tuple[int, str] | None] = lambda doc_id, times: None
@@ -107,7 +108,7 @@ class Handler(BaseHTTPRequestHandler):
         self.shop.paths.append(("GET", path))
         if path == "/things":
             meta = {"made_by": self.shop.made_by, "generation": "g1"}
-            index = {"settings": {"index": {"uuid": self.shop.identity}}}
+            index = {"settings": {"index": {"uuid": self.shop.identity, "number_of_shards": "1"}}}
             self.answer(200, {"things": {**index, "mappings": {"_meta": meta}}})
         elif path == "/things/_count":
             shards = {"total": 1, "successful": 1, "failed": 0}
@@ -116,6 +117,11 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(200, {"status": "green"})
 
     def do_PUT(self) -> None:
+        if self.shop.failing_puts:
+            self.shop.failing_puts -= 1
+            self.body()
+            self.drop()
+            return
         self.shop.paths.append(("PUT", self.path.partition("?")[0]))
         self.shop.settings = json.loads(self.body())
         self.answer(200, {"acknowledged": True})

@@ -8,7 +8,7 @@ import numpy as np
 
 from cascade.candidates import Query
 from cascade.catalogue import Catalogue, LiveCatalogue
-from cascade.hosting import IndexHost
+from cascade.hosting import IndexHost, Place
 from cascade.indexing import Files, Generation, Store, build
 from cascade.indexing.build import BuildOptions, BuildReport
 from cascade.indexing.log import Log
@@ -20,9 +20,9 @@ from cascade.schema import Field, Kind, Schema
 SCHEMA = Schema(
     "id",
     (
-        Field("title", Kind.TEXT),
-        Field("brand", Kind.KEYWORD),
-        Field("version", Kind.NUMBER),
+        Field("title", Kind.TEXT, ("title",)),
+        Field("brand", Kind.KEYWORD, ("brand",)),
+        Field("version", Kind.NUMBER, ("version",)),
     ),
 )
 
@@ -51,6 +51,9 @@ class Versions:
         self.store = Store(root, index)
         self.log = Log(log_folder(root, index), segment_bytes=200_000)
         self.updater = Updater(self.store, self.log, host, SCHEMA)
+
+    def place_of(self, name: str) -> Place:
+        return Generation(name, self.root / name, {}).place
 
     @property
     def checks(self) -> Checks:

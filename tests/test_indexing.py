@@ -155,6 +155,16 @@ def test_generations_count_up_and_old_ones_go(tmp_path):
     assert Store(tmp_path / "store", "books").names() == ["books-000002", "books-000003"]
 
 
+def test_dead_letters_go_with_their_generation(tmp_path):
+    path = lines(tmp_path, *documents(), "{broken")
+    for number in range(1, 4):
+        report = built(tmp_path, path, on_error=OnError.SKIP)
+        assert report.letters == tmp_path / "store" / f"books-00000{number}.dead.ndjson"
+    assert report.removed == ("books-000001",)
+    found = sorted(p.name for p in (tmp_path / "store").glob("*.dead.ndjson"))
+    assert found == ["books-000002.dead.ndjson", "books-000003.dead.ndjson"]
+
+
 def test_without_a_swap_the_live_generation_stays(tmp_path):
     path = lines(tmp_path, *documents())
     built(tmp_path, path)

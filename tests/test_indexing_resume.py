@@ -13,12 +13,18 @@ from pathlib import Path
 import pytest
 
 from cascade.catalogue import Catalogue
-from cascade.errors import DocumentError, EngineError, EngineUnavailableError, RefusedError
+from cascade.errors import (
+    DocumentError,
+    EngineError,
+    EngineUnavailableError,
+    NotFoundError,
+    RefusedError,
+)
 from cascade.hosting import BulkOptions, Place
 from cascade.indexing import Files, IndexSource, OnError, Store, build
 from cascade.indexing.build import BuildOptions
 from cascade.indexing.builders import refuse_other_builders
-from cascade.indexing.checkpoint import Checkpoint
+from cascade.indexing.checkpoint import Checkpoint, Resuming
 from cascade.indexing.generations import CHECKPOINT
 from tests.bookshop import books, schema
 from tests.folder_host import FolderHost, FolderWriter
@@ -107,6 +113,28 @@ def test_an_index_that_was_made_anew_is_not_gone_on_with_and_not_dropped(tmp_pat
     report = built(tmp_path, FolderHost(tmp_path / "server"), source)
     assert (report.generation.name, report.resumed) == ("books-000002", 0)
     assert host.state(Place("books-000001", tmp_path)).about == {"made_by": "others"}
+
+
+def test_a_server_that_does_not_know_its_indexes_yet_is_asked_again(tmp_path):
+    class Waking(FolderHost):
+        asleep = 3
+
+        def state(self, place):
+            self.asleep -= 1
+            if self.asleep >= 0:
+                raise (NotFoundError, EngineError)[self.asleep % 2]("not yet")
+            return super().state(place)
+
+    source, waited = written(tmp_path, books(95)), []
+    lost(tmp_path, source)
+    folder = tmp_path / "store" / ".building-books-000001"
+    left = Checkpoint.read(folder)
+    waking = Resuming(Waking(tmp_path / "server"), source, left, waited.append)
+    assert waking.resumes("books-000001", folder)
+    assert waited == [1.0, 1.0, 1.0]
+    gone = Resuming(FolderHost(tmp_path / "nowhere"), source, left, waited.append)
+    assert not gone.resumes("books-000001", folder)
+    assert len(waited) == 13
 
 
 def test_a_name_that_others_took_meanwhile_is_refused_and_left_alone(tmp_path):

@@ -1,5 +1,6 @@
 """Every form of product file gives the documents that its lines, rows or columns hold."""
 
+import gc
 import gzip
 import json
 from datetime import UTC, date, datetime
@@ -69,6 +70,15 @@ def test_cells_of_a_table_may_hold_quotes_breaks_and_nothing(tmp_path):
         ("products.csv, line 2", {"id": "a", "title": '6" pipe, steel'}),
         ("products.csv, line 4", {"id": "b", "title": "two\nlines", "price": "1.50"}),
     ]
+
+
+def test_a_table_may_be_left_before_its_end(tmp_path):
+    path = tmp_path / "products.csv"
+    path.write_text("id\n" + "\n".join(map(str, range(9_000))))
+    reading = read_products(path, Quarantine(OnError.REFUSE))
+    assert next(reading) == ("products.csv, line 2", {"id": "0"})
+    reading.close()
+    gc.collect()
 
 
 def test_bad_rows_of_a_table_are_named_and_the_rest_is_read(tmp_path):

@@ -14,9 +14,10 @@ from cascade.cli import generations as commands
 from cascade.config import load_config, open_host, schema_of, store_of
 from cascade.errors import NotFoundError, RefusedError
 from cascade.hosting import Change, Place
+from cascade.indexing.canaries import overlap
 from cascade.indexing.generations import Pointer
 from cascade.indexing.holds import Hold, drop_hold, put_hold
-from cascade.indexing.swap import Checks, collect, overlap, repair, rollback, swap
+from cascade.indexing.swap import Checks, collect, repair, rollback, swap
 from cascade.indexing.verify import MAX_TOLD, verify
 from cascade.workflows.generations import (
     checks_of,
@@ -25,6 +26,7 @@ from cascade.workflows.generations import (
     swap_index,
     verify_index,
 )
+from cascade.workflows.updates import updater_of
 
 NAMES = ["cups-000001", "cups-000002", "cups-000003", "cups-000004"]
 
@@ -133,8 +135,10 @@ def test_documents_that_the_server_refused_are_not_missed(shop):
     place = shop.store.get(NAMES[1]).place
     shop.host.apply(place, shop.schema, [Change("d000")])
     path = shop.store.get(NAMES[1]).path / "generation.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "refused": 1}))
+    path.write_text(json.dumps({**json.loads(path.read_text()), "refused_rows": [0]}))
     assert shop.swap().documents == COUNT - 1
+    report = verify_index(shop.config)
+    assert (report.catalogue, report.differences) == (COUNT - 1, {})
 
 
 def test_canaries_whose_results_are_others_refuse_a_swap(shop):
@@ -172,7 +176,7 @@ def test_overlap_is_the_share_of_the_longer_list(first, second, depth, share):
 
 def test_the_checks_are_those_of_the_configuration(shop):
     overrides = ['index.canaries=["cup", "red cup"]', "index.canary_overlap=0.7"]
-    checks = checks_of(one(shop.path, *overrides), wait_s=3)
+    checks = checks_of(one(shop.path, *overrides), shop.host, shop.schema, wait_s=3)
     assert (checks.canaries, checks.overlap, checks.wait_s) == (("cup", "red cup"), 0.7, 3)
 
 
@@ -334,6 +338,24 @@ def test_verify_finds_each_difference(shop):
         "only in the catalogue: 'd000'",
         "only in the engine: 'new'",
     ]
+
+
+def test_updates_since_the_build_are_counted_and_verified(shop):
+    updater = updater_of(shop.config, shop.host, shop.schema)
+    cup = {"id": "fresh", "title": "cup w90", "build": 2}
+    updater.update([shop.schema.document(cup)], ["d000", "d001"])
+    # Both generations have it: none is refused, in either direction.
+    assert swap_index(shop.config).documents == COUNT - 1
+    report = verify_index(shop.config)
+    assert (report.engine, report.catalogue) == (COUNT - 1, COUNT - 1)
+    assert report.differences == {}
+    assert rollback_index(shop.config).documents == COUNT - 1
+    # What goes by the log is no update: it is found.
+    shop.host.apply(shop.store.live().place, shop.schema, [Change("fresh")])
+    assert verify_index(shop.config).differences == {"only in the catalogue": 1}
+    with pytest.raises(RefusedError, match="it has 38 documents in its index, not 39"):
+        shop.store.point(Pointer(NAMES[1], NAMES[0]))
+        rollback_index(shop.config)
 
 
 def test_verify_counts_all_and_tells_the_first_of_many(shop):

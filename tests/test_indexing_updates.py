@@ -25,6 +25,7 @@ from cascade.pipeline import Cascade, PageRequest
 from cascade.schema import Field, Kind, Schema
 
 BASE = {f"d{i}": 0 for i in range(20)}
+KILLS = int(os.environ.get("CASCADE_UPDATE_KILLS", "2"))
 
 
 @pytest.fixture
@@ -380,7 +381,7 @@ def test_an_updater_that_is_killed_at_any_moment_loses_nothing(index):
     first = index.build(BASE).generation
     second = index.build(BASE).generation
     moments = random.Random(4)
-    for _ in range(4):
+    for _ in range(KILLS):
         command = [sys.executable, "-c", FEED, str(index.root), str(Path(__file__).parent)]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         acknowledged = int(process.stdout.readline())

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cascade.errors import ConfigError, DocumentError
-from cascade.schema import Field, Kind, Schema, load_schema, parse_schema
+from cascade.schema import Field, Kind, Role, Schema, load_schema, parse_schema
 
 HERE = Path("mappings/shop.toml")
 MAPPINGS = sorted((Path(__file__).resolve().parent.parent / "mappings").glob("*.toml"))
@@ -257,3 +257,134 @@ def test_whatever_json_is_given_is_read_or_refused(raw):
 def test_by_name_finds_each_field():
     one = Schema("id", (Field("title", Kind.TEXT),))
     assert one.by_name == {"title": one.fields[0]}
+
+
+def parsed(fields: dict) -> Schema:
+    return parse_schema({"fields": {"title": {"type": "text"}, **fields}}, HERE)
+
+
+class TestRoles:
+    def test_a_field_that_names_none_is_all_that_its_kind_can_be(self):
+        schema = parsed(
+            {
+                "notes": {"type": "text", "boost": 0},
+                "brand": {"type": "keyword"},
+                "price": {"type": "number"},
+                "created": {"type": "date"},
+                "look": {"type": "vector", "dims": 2},
+            }
+        )
+        shown = {"shown", "catalogue"}
+        assert {f.name: set(f.roles) for f in schema.fields} == {
+            "title": {"searched", *shown},
+            "notes": shown,
+            "brand": {"filtered", "faceted", *shown},
+            "price": {"filtered", *shown},
+            "created": {"filtered", *shown},
+            "look": shown,
+        }
+        assert list(schema.filterable) == ["brand", "price", "created"]
+        assert list(schema.faceted) == ["brand"]
+        assert schema.hidden == frozenset()
+
+    def test_named_roles_are_all_there_is(self):
+        schema = parsed(
+            {
+                "brand": {"type": "keyword", "roles": ["filtered", "catalogue"]},
+                "colour": {"type": "keyword", "roles": ["faceted", "shown", "catalogue"]},
+                "margin": {"type": "number", "roles": ["catalogue"]},
+                "notes": {"type": "text", "roles": ["shown", "catalogue"]},
+            }
+        )
+        assert list(schema.filterable) == ["brand"]
+        assert list(schema.faceted) == ["colour"]
+        assert schema.hidden == {"brand", "margin"}
+        assert schema.by_name["notes"].boost == 0.0
+        given = schema.definition()["fields"]
+        assert [field.get("roles") for field in given] == [
+            None,
+            ["catalogue", "filtered"],
+            ["catalogue", "faceted", "shown"],
+            ["catalogue"],
+            ["catalogue", "shown"],
+        ]
+
+    def test_a_page_lacks_what_only_hidden_fields_read(self):
+        schema = parsed(
+            {
+                "costs": {"type": "number", "source": "cost", "roles": ["catalogue"]},
+                "attributes": {"type": "text", "source": ["attr_*"], "roles": ["catalogue"]},
+                "heading": {"type": "keyword", "source": "title", "roles": ["catalogue"]},
+            }
+        )
+        raw = {"id": "1", "title": "x", "cost": 3, "costs": 4, "attr_a": "y", "attr_": "z"}
+        assert schema.hidden == {"cost", "attr_*"}
+        assert schema.shown(raw) == {"id": "1", "title": "x", "costs": 4}
+        assert list(raw) == ["id", "title", "cost", "costs", "attr_a", "attr_"]
+
+    @pytest.mark.parametrize(
+        ("field", "problem"),
+        [
+            (
+                {"type": "number", "roles": ["searched", "catalogue"]},
+                "fields.x.roles: a number field cannot be 'searched'; accepted are filtered, "
+                "shown, catalogue",
+            ),
+            ({"type": "keyword", "roles": ["filtred", "catalogue"]}, "cannot be 'filtred'"),
+            ({"type": "keyword", "roles": ["filtered"]}, "fields.x.roles: lacks 'catalogue'"),
+            (
+                {"type": "text", "boost": 0, "roles": ["searched", "catalogue"]},
+                "fields.x.roles: 'searched' with a boost of 0",
+            ),
+            (
+                {"type": "text", "boost": 2, "roles": ["shown", "catalogue"]},
+                "fields.x.roles: a boost of 2 without 'searched'",
+            ),
+            ({"type": "text", "roles": "shown"}, "fields.x.roles: is 'shown', of the wrong type"),
+        ],
+    )
+    def test_contradictions_are_told(self, field, problem):
+        with pytest.raises(ConfigError) as caught:
+            parsed({"x": field})
+        assert problem in str(caught.value)
+
+    def test_a_schema_whose_texts_are_not_searched_is_refused(self):
+        fields = {"title": {"type": "text", "roles": ["catalogue"]}}
+        with pytest.raises(ConfigError, match="at least one text field with a boost above 0"):
+            parse_schema({"fields": fields}, HERE)
+
+
+class TestVolatile:
+    @pytest.mark.parametrize(
+        ("age", "seconds"),
+        [("500ms", 0.5), ("60s", 60.0), ("1.5 m", 90.0), ("2h", 7200.0), ("1d", 86400.0)],
+    )
+    def test_a_volatile_field_says_how_old_it_may_be(self, age, seconds):
+        fields = {"stock": {"type": "number", "volatile": True, "max_age": age}}
+        assert parsed(fields).by_name["stock"].max_age_s == seconds
+
+    def test_a_field_keeps_unless_it_says_otherwise(self):
+        fields = {"stock": {"type": "number"}, "state": {"type": "keyword", "volatile": False}}
+        assert [f.max_age_s for f in parsed(fields).fields] == [None, None, None]
+
+    @pytest.mark.parametrize(
+        ("field", "problem"),
+        [
+            ({"type": "number", "volatile": True}, "fields.x.max_age: is missing"),
+            ({"type": "number", "max_age": "60s"}, "fields.x.volatile: is missing"),
+            (
+                {"type": "number", "volatile": True, "max_age": "soon"},
+                "fields.x.max_age: is 'soon'; accepted is a time above 0 such as '500ms'",
+            ),
+            ({"type": "number", "volatile": True, "max_age": "0s"}, "is '0s'; accepted"),
+            (
+                {"type": "text", "volatile": True, "max_age": "60s"},
+                "fields.x.volatile: is for number and keyword fields",
+            ),
+            ({"type": "number", "volatile": "yes", "max_age": "60s"}, "of the wrong type"),
+        ],
+    )
+    def test_what_does_not_fit_is_told(self, field, problem):
+        with pytest.raises(ConfigError) as caught:
+            parsed({"x": field})
+        assert problem in str(caught.value)

@@ -358,8 +358,7 @@ class LiveCatalogue:
 
 
 def _ages(schema: Schema) -> Mapping[str, float]:
-    ages = {f.name: getattr(f, "max_age_s", None) for f in schema.fields}
-    return {name: float(age) for name, age in ages.items() if age is not None}
+    return {f.name: f.max_age_s for f in schema.fields if f.max_age_s is not None}
 
 
 def _at(table: Mapping[str, _Value], name: str, kind: str, schema: Schema) -> _Value:

@@ -21,15 +21,21 @@ def _embedded(config: Config, schema: Schema) -> IndexHost:
 
 
 def _elasticsearch(config: Config, schema: Schema) -> IndexHost:
-    from cascade.engines.elasticsearch import open_host as make
+    from cascade.engines._rest_host import ELASTICSEARCH, rest_host
+    from cascade.engines.elasticsearch import ElasticsearchClient
 
-    return make(connection_of(config), matching_of(config), shape_of(config))
+    connection = connection_of(config)
+    shape, matching = shape_of(config), matching_of(config)
+    return rest_host(lambda: ElasticsearchClient(connection), ELASTICSEARCH, shape, matching)
 
 
 def _opensearch(config: Config, schema: Schema) -> IndexHost:
-    from cascade.engines.opensearch import open_host as make
+    from cascade.engines._rest_host import OPENSEARCH, rest_host
+    from cascade.engines.opensearch import OpenSearchClient
 
-    return make(connection_of(config), matching_of(config), shape_of(config))
+    connection = connection_of(config)
+    shape, matching = shape_of(config), matching_of(config)
+    return rest_host(lambda: OpenSearchClient(connection), OPENSEARCH, shape, matching)
 
 
 def _solr(config: Config, schema: Schema) -> IndexHost:

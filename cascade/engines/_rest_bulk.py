@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -98,9 +99,7 @@ class BulkSender:
         """
         rejected: list[Rejected] = []
         pending, reason = actions, ""
-        for attempt in range(self._options.retries + 1):
-            if attempt and self._stop.wait(self._wait_s(attempt)):
-                raise EngineError(f"filling {self._name!r} was stopped")
+        for _ in self._attempts():
             pending, reason = self._attempt(pending, rejected)
             if not pending:
                 return rejected
@@ -109,6 +108,28 @@ class BulkSender:
             f"{self._options.retries + 1} times without being taken, the last time because: "
             f"{reason}; give the server more room, or send less at once"
         )
+
+    def outlast(self, work: Callable[[], None]) -> None:
+        """Do what may be done twice, again while the server cannot be reached or has no room.
+
+        Raises:
+            EngineUnavailableError: If that is so to the last.
+        """
+        unavailable: EngineUnavailableError | None = None
+        for _ in self._attempts():
+            try:
+                return work()
+            except EngineUnavailableError as error:
+                unavailable = error
+        assert unavailable is not None
+        raise unavailable
+
+    def _attempts(self) -> Iterator[int]:
+        """Yield the numbers of the attempts, with the waiting between them."""
+        for attempt in range(self._options.retries + 1):
+            if attempt and self._stop.wait(self._wait_s(attempt)):
+                raise EngineError(f"filling {self._name!r} was stopped")
+            yield attempt
 
     def _wait_s(self, attempt: int) -> float:
         """Return how long to wait: doubled each time, by chance up to half of it less."""
@@ -201,7 +222,11 @@ def lines_of(schema: Schema) -> Lines:
     """Return what writes the documents of a schema as JSON."""
 
     def lines(row: int, document: Document) -> bytes:
-        return orjson.dumps(document_elasticsearch(row, document, schema))
+        body = document_elasticsearch(row, document, schema)
+        try:
+            return orjson.dumps(body)
+        except TypeError:  # numbers beyond 64 bits, which the servers hold
+            return json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
 
     return lines
 
@@ -244,23 +269,23 @@ class RestBulkWriter:
     What is in memory is at most `in_flight` + 1 requests: `add` waits until one is answered.
 
     Args:
-        send: Sends actions until each has been answered for, as `BulkSender.send` does.
+        sender: Sends to the index.
         lines: Gives the JSON of a document.
         options: How much at once.
-        stop: What ends the waiting of `send` when it is set.
-        complete: Makes the index ready to be searched; told how many documents must be in it, at
-            least and at most.
+        stop: What ends the sender's waiting when it is set.
+        complete: Makes the index ready to be searched, as often as it is called; told how many
+            documents must be in it, at least and at most.
     """
 
     def __init__(
         self,
-        send: Callable[[Sequence[Action]], list[Rejected]],
+        sender: BulkSender,
         lines: Lines,
         options: BulkOptions,
         stop: threading.Event,
         complete: Callable[[int, int], None],
     ) -> None:
-        self._send = send
+        self._sender = sender
         self._lines = lines
         self._options = options
         self._stop = stop
@@ -332,7 +357,8 @@ class RestBulkWriter:
         self._raise_failure()
         most = self._acknowledged - len(self._rejected)
         # What an earlier run was refused is not known here: of `skip` documents some may be absent.
-        self._complete(max(0, most - self._options.skip), most)
+        least = max(0, most - self._options.skip)
+        self._sender.outlast(lambda: self._complete(least, most))
 
     def abandon(self) -> None:
         """Stop; nothing sends any more when this returns. The index keeps what it has taken."""
@@ -358,7 +384,7 @@ class RestBulkWriter:
 
     def _run(self, begin: int, end: int, actions: Sequence[Action]) -> None:
         try:
-            rejected = self._send(actions)
+            rejected = self._sender.send(actions)
         except Exception as error:
             with self._lock:
                 self._failure = self._failure or error

@@ -22,6 +22,7 @@ from cascade.engines._rest_bulk import (
 from cascade.engines._rest_client import RestClient, reason
 from cascade.engines._rest_engine import RestEngine
 from cascade.engines._rest_index import (
+    CARD_PARAMS,
     MADE_BY,
     MADE_BY_KEY,
     Card,
@@ -40,7 +41,13 @@ from cascade.engines._rest_scan import (
 from cascade.engines._rest_search import View
 from cascade.engines.connection import IndexShape, Matching
 from cascade.engines.mappings import render_elasticsearch, render_opensearch
-from cascade.errors import DocumentError, EngineError, NotFoundError, RefusedError
+from cascade.errors import (
+    DocumentError,
+    EngineError,
+    EngineUnavailableError,
+    NotFoundError,
+    RefusedError,
+)
 from cascade.hosting import (
     BulkOptions,
     Change,
@@ -59,7 +66,7 @@ READY_S = 60
 _BULK = BulkOptions()
 _ABSENT = frozenset({404})
 _BAD = frozenset({400})
-_CARD = {"filter_path": "error,*.settings.index.uuid,*.mappings._meta"}
+_NO_ROOM = frozenset({503})
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +153,7 @@ class RestHost:
             self._complete(card, least, most)
 
         sender = BulkSender(self._client, card.name, options, stop)
-        return RestBulkWriter(sender.send, lines_of(schema), options, stop, complete)
+        return RestBulkWriter(sender, lines_of(schema), options, stop, complete)
 
     def state(self, place: Place) -> IndexState:
         """Return how an index stands, after a refresh.
@@ -156,7 +163,7 @@ class RestHost:
         """
         card = self._card(place.name)
         self._refresh(card.name)
-        documents, failed = self._count(card.name)
+        documents, failed = self._count(card)
         return IndexState(documents, failed, card.identity, card.about)
 
     def names(self, index: str) -> list[str]:
@@ -305,7 +312,7 @@ class RestHost:
 
     def _cards(self, name: str) -> list[Card]:
         """Return what the index of a name, or those behind an alias, say of themselves."""
-        answer = self._client.request("GET", at(name), params=_CARD, allow=_ABSENT)
+        answer = self._client.request("GET", at(name), params=CARD_PARAMS, allow=_ABSENT)
         if answer.status in _ABSENT:
             return []
         return [card_of(key, index) for key, index in sorted(orjson.loads(answer.body).items())]
@@ -335,9 +342,15 @@ class RestHost:
             "POST", f"{at(name)}/_refresh", params={"filter_path": "error,_shards"}
         )
 
-    def _count(self, name: str) -> tuple[int, int]:
+    def _count(self, card: Card) -> tuple[int, int]:
         """Return how many documents a search sees, and how many parts do not answer."""
-        answer = self._client.request("GET", f"{at(name)}/_count")
+        answer = self._client.request("GET", f"{at(card.name)}/_count", allow=_NO_ROOM)
+        if answer.status in _NO_ROOM:
+            if b"all shards failed" in answer.body:
+                return 0, card.shards
+            raise EngineUnavailableError(
+                f"the server has no room to count {card.name!r}: {reason(answer.body)}"
+            )
         found = orjson.loads(answer.body)
         shards = found["_shards"]
         return int(found["count"]), int(shards["total"] - shards["successful"])
@@ -353,14 +366,14 @@ class RestHost:
         }
         body = orjson.dumps({"index": settings})
         self._client.request("PUT", f"{at(name)}/_settings", body=body)
-        self._refresh(name)
         self._client.request(
             "GET",
             f"/_cluster/health{at(name)}",
             params={"wait_for_status": "yellow", "timeout": f"{READY_S}s"},
             timeout_s=READY_S + 5.0,
         )
-        documents, failed = self._count(name)
+        self._refresh(name)
+        documents, failed = self._count(card)
         if failed:
             raise EngineError(f"{failed} parts of {name!r} do not answer; see the server's log")
         if not least <= documents <= most:

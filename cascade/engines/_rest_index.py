@@ -14,6 +14,10 @@ MADE_BY = "cascade"
 MADE_BY_KEY = "made_by"
 """The key of a mapping's `_meta` that says whose an index is."""
 
+CARD_PARAMS = {
+    "filter_path": "error,*.settings.index.uuid,*.settings.index.number_of_shards,*.mappings._meta"
+}
+
 _FORBIDDEN = re.compile(r'[\\/*?"<>|\s,#:]|\A[-_+]|\A\.{0,2}\Z')
 
 
@@ -26,21 +30,24 @@ class Card:
         identity: Its UUID.
         ours: Whether this system made it.
         about: What was written into it when it was made; empty unless it is ours.
+        shards: Into how many parts it is split.
     """
 
     name: str
     identity: str
     ours: bool
     about: Mapping[str, str]
+    shards: int
 
 
 def card_of(name: str, index: Mapping[str, Any]) -> Card:
-    """Return the card of an index from what `GET /<index>` says of it."""
+    """Return the card of an index from what `GET /<index>` with `CARD_PARAMS` says of it."""
     meta = index.get("mappings", {}).get("_meta", {})
     ours = meta.get(MADE_BY_KEY) == MADE_BY
     about = {key: str(value) for key, value in meta.items() if key != MADE_BY_KEY}
     about = about if ours else {}
-    return Card(name, str(index["settings"]["index"]["uuid"]), ours, about)
+    settings = index["settings"]["index"]
+    return Card(name, str(settings["uuid"]), ours, about, int(settings["number_of_shards"]))
 
 
 def checked(name: str) -> str:

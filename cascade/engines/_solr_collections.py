@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from cascade.engines._solr_client import SolrClient, admin, reading
+from cascade.engines._solr_client import SolrClient, admin, reading, reason, refusal
 from cascade.engines.connection import IndexShape
 from cascade.errors import CascadeError, EngineError, NotFoundError
 
 _COLLECTIONS = "/admin/collections"
 _CONFIGS = "/admin/configs"
 _OWN = "cascade-"
+_DEFAULT = "_default"
 
 
 class Collections:
@@ -38,32 +39,54 @@ class Collections:
         return name if name in self._known else None
 
     def make(self, name: str) -> None:
-        """Make an empty collection and its configset.
+        """Make an empty collection, with a copy of the configset where Solr lets us have one.
 
         Raises:
             EngineError: If the server fails.
         """
-        own = _OWN + name
-        if own in self._client.json(reading(_CONFIGS, action="LIST")).get("configSets", ()):
-            self._client.send(admin(_CONFIGS, "DELETE", name=own))
-        based = {"name": own, "baseConfigSet": self._shape.config_set}
-        # A base that is immutable would make copies that no field can be added to.
-        self._client.send(
-            admin(_CONFIGS, "CREATE", **based, **{"configSetProp.immutable": "false"})
-        )
         settings = {
             "name": name,
             "numShards": str(self._shape.shards),
             "replicationFactor": str(1 + self._shape.replicas),
-            "collection.configName": own,
             "waitForFinalState": "true",
             "property.solr.autoSoftCommit.maxTime": f"{max(1, round(self._shape.refresh_s * 1e3))}",
         }
+        config_set = self._copied(name)
+        if config_set is not None:
+            settings["collection.configName"] = config_set
         try:
             self._client.send(admin(_COLLECTIONS, "CREATE", **settings))
         except CascadeError:
-            self._client.send(admin(_CONFIGS, "DELETE", name=own), allow=frozenset({400, 404}))
+            self._forget(name)
             raise
+
+    def _copied(self, name: str) -> str | None:
+        """Return the configset of a new collection; None has Solr copy its default by itself."""
+        base = self._shape.config_set
+        if base == _DEFAULT:
+            return None
+        self._forget(name)
+        # A base that is immutable would make copies that no field can be added to.
+        ask = admin(
+            _CONFIGS,
+            "CREATE",
+            name=_OWN + name,
+            baseConfigSet=base,
+            **{"configSetProp.immutable": "false"},
+        )
+        answer = self._client.send(ask, allow=frozenset({401}))
+        if answer.status < 400:
+            return _OWN + name
+        if "trusted" in reason(answer.body):
+            # Solr lets nobody copy it who did not say who he is; then it is shared.
+            return base
+        raise refusal(self._client.where, ask, answer)
+
+    def _forget(self, name: str) -> None:
+        """Remove the configset that was made for a collection, if there is one."""
+        known = self._client.json(reading(_CONFIGS, action="LIST")).get("configSets", ())
+        if _OWN + name in known:
+            self._client.send(admin(_CONFIGS, "DELETE", name=_OWN + name))
 
     def remove(self, name: str) -> None:
         """Remove a collection, its configset and the aliases that name nothing else."""
@@ -72,8 +95,7 @@ class Collections:
                 self._client.send(admin(_COLLECTIONS, "DELETEALIAS", name=alias))
         if name in self.concrete():
             self._client.send(admin(_COLLECTIONS, "DELETE", name=name))
-        if _OWN + name in self._client.json(reading(_CONFIGS, action="LIST")).get("configSets", ()):
-            self._client.send(admin(_CONFIGS, "DELETE", name=_OWN + name))
+        self._forget(name)
         self._known -= {name}
 
     def concrete(self) -> list[str]:

@@ -302,9 +302,9 @@ def _equal(values: _Values, path: str, exact: Sequence[str]) -> str:
         return f"{{!term f={path} v={values.put(exact[0])}}}"
     if not any(exact):
         return _NOTHING
-    separator = "\x01"
-    while any(separator in value for value in exact):
-        separator += "\x02\x01"
+    # A blank would have the values trimmed.
+    used = set("".join(exact)) | {" "}
+    separator = next(char for char in map(chr, range(1, 0xD800)) if char not in used)
     listed = values.put(separator.join(exact))
     return f"{{!terms f={path} separator={values.put(separator)} v={listed}}}"
 
@@ -328,7 +328,8 @@ def _share(minimum_match: float) -> str:
     """Return edismax's `mm` that rounds up: so many percent of the words may be missing."""
     if minimum_match <= 0:
         return "1"
-    return f"-{math.floor((1 - min(minimum_match, 1.0)) * 100 + 1e-9)}%"
+    missing = math.floor((1 - minimum_match) * 100 + 1e-9)
+    return f"-{missing}%" if missing > 0 else "100%"
 
 
 def _weights(paths: Sequence[tuple[str, float]], factor: float) -> str:

@@ -106,10 +106,10 @@ class ElasticsearchClient:
                 retry_on_status=(),
             )
         except elastic_transport.TransportError as error:
-            cause = error.errors[0] if error.errors else None
+            cause = error.__cause__
             unsent = isinstance(cause, NewConnectionError | ConnectTimeoutError)
             late = isinstance(error, elastic_transport.ConnectionTimeout)
-            raise UnreachedError(str(error), sent=not unsent, timed_out=late) from error
+            raise UnreachedError(str(cause or error), sent=not unsent, timed_out=late) from error
         answer = Answer(meta.status, body or b"")
         if meta.headers.get(_PRODUCT) != "Elasticsearch":
             self._check_product(answer)

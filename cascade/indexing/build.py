@@ -329,7 +329,10 @@ class _Build:
         if not self.options.swap:
             return ()
         swap(self.store, self.host, self.place.name, self.schema, self.options.checks)
-        return collect(self.store, self.host, self.options.keep).removed
+        removed = collect(self.store, self.host, self.options.keep).removed
+        for name in removed:
+            (self.store.root / f"{name}.{LETTERS}").unlink(missing_ok=True)
+        return removed
 
 
 def _silent(step: str, done: int, total: int | None) -> None:

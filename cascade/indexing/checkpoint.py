@@ -6,18 +6,23 @@ import hashlib
 import json
 import os
 import socket
+import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
 
-from cascade.errors import ChecksumError, NotFoundError
+from cascade.errors import ChecksumError, EngineError, NotFoundError
 from cascade.hosting import IndexHost, Place
 from cascade.indexing.generations import CHECKPOINT
 from cascade.indexing.sources import Source
 from cascade.schema import Kind, Schema
 from cascade.text import analyser
+
+ASKED_AGAIN = 10
+ASKED_EVERY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +112,13 @@ class Resuming:
         host: Who holds the indexes.
         source: What is read.
         begun: The checkpoint of a build that begins.
+        sleep: Waits, seconds.
     """
 
     host: IndexHost
     source: Source
     begun: Checkpoint
+    sleep: Callable[[float], None] = time.sleep
 
     def resumes(self, name: str, folder: Path) -> bool:
         """Return whether a folder holds this very build, and the server what it acknowledged.
@@ -128,10 +135,25 @@ class Resuming:
             self.begun.kind,
         ) or not self.source.ready(folder):
             return False
+        return self._identity(place_in(name, folder)) == left.identity
+
+    def _identity(self, place: Place) -> str | None:
+        """Return the identity of an index, None if there is none.
+
+        A server that has just come up may not know all of its indexes yet, or still read its log
+        of them: it is asked again before hours of work are given up.
+
+        Raises:
+            EngineError: If the server cannot be asked to the last.
+        """
+        for _ in range(ASKED_AGAIN):
+            with suppress(NotFoundError, ChecksumError, EngineError):
+                return self.host.state(place).identity
+            self.sleep(ASKED_EVERY_S)
         try:
-            return self.host.state(place_in(name, folder)).identity == left.identity
+            return self.host.state(place).identity
         except (NotFoundError, ChecksumError):
-            return False
+            return None
 
     def release(self, name: str, folder: Path) -> None:
         """Drop the index that a folder's build made; one that another build made is kept.

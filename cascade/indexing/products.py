@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from typing import IO, Any
 
 import orjson
@@ -13,7 +13,7 @@ from cascade.errors import DocumentError
 from cascade.indexing.dead_letters import Quarantine
 
 MAX_CELL_CHARACTERS = 16_000_000
-Products = Iterator[tuple[str, Mapping[str, Any]]]
+Products = Generator[tuple[str, Mapping[str, Any]], None, None]
 
 
 def read_lines(name: str, stream: IO[bytes], quarantine: Quarantine) -> Products:

@@ -15,7 +15,7 @@ from cascade.errors import ChecksumError, DocumentError
 from cascade.hosting import Change, IndexHost, Place
 from cascade.indexing.generations import Generation
 from cascade.indexing.log import Log
-from cascade.schema import Field, Kind, Schema
+from cascade.schema import Field, Kind, Role, Schema
 
 BATCH = 1_000
 
@@ -101,6 +101,8 @@ def schema_of(generation: Generation, schema: Schema) -> Schema:
     for raw in made["fields"]:
         given = {key: value for key, value in raw.items() if key in known and value is not None}
         given |= {"kind": Kind(raw["kind"]), "source": tuple(raw["source"])}
+        if "roles" in raw:
+            given["given_roles"] = frozenset(map(Role, raw["roles"]))
         if raw["synonyms"]:
             given["synonyms"] = generation.catalogue / kept[raw["name"]]
         fields.append(Field(**given))

@@ -9,6 +9,7 @@ import os
 import stat
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -163,9 +164,10 @@ def _read_text(path: Path, read: _Read, quarantine: Quarantine, meter: Meter) ->
                 products = read(path.name, stream, quarantine)
             else:
                 products = read(path.name, gzip.GzipFile(fileobj=stream), quarantine)  # type: ignore[arg-type]
-            for found in products:
-                place = found[0]
-                yield found
+            with closing(products):  # before the stream is
+                for found in products:
+                    place = found[0]
+                    yield found
     except (EOFError, gzip.BadGzipFile, zlib.error, OSError) as error:
         what = error.strerror if isinstance(error, OSError) and error.strerror else error
         after = place.removeprefix(f"{path.name}, ")

@@ -8,18 +8,17 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, field
 
-from cascade.candidates import Documents, Query
+from cascade.candidates import Documents
 from cascade.catalogue import Catalogue
 from cascade.errors import CascadeError, ChecksumError, NotFoundError, RefusedError, nearest
 from cascade.hosting import IndexHost, Place
+from cascade.indexing.canaries import overlaps_of
 from cascade.indexing.generations import BUILDING, Generation, Pointer, Store
 from cascade.indexing.holds import fresh_holds, sweep_holds
-from cascade.indexing.verify import present, refused_of, verify_files
-from cascade.protocols import Engine
+from cascade.indexing.verify import indexed, verify_files
 from cascade.schema import Schema
 
 MADE_BY = "cascade"
-DEPTHS = (10, 50)
 OVERLAP = 0.5
 _POLL_S = 0.1
 
@@ -155,10 +154,11 @@ def rollback(store: Store, host: IndexHost, checks: Checks = _CHECKS) -> SwapRep
         if not generation.catalogue.is_dir():
             generation = store.get(previous)
         with _settled(generation, checks.settle):
-            expected = int(generation.manifest["documents"])
+            manifest = generation.manifest
+            expected = int(manifest["documents"]) - len(manifest.get("refused_rows", ()))
             if checks.open_documents is not None:
-                expected = len(present(checks.open_documents(generation)))
-            count, problems = index_problems(host, generation, expected - refused_of(generation))
+                expected = len(indexed(generation, checks.open_documents(generation)))
+            count, problems = index_problems(host, generation, expected)
             if problems:
                 raise _refusal(previous, problems)
             store.point(Pointer(previous, pointer.generation))
@@ -267,15 +267,6 @@ def index_problems(host: IndexHost, generation: Generation, expected: int) -> tu
     return state.documents, problems
 
 
-def overlap(first: Sequence[str], second: Sequence[str], depth: int) -> float:
-    """Return the share of the longer list's first `depth` ids that both have; 1 if both are empty.
-
-    The order does not count.
-    """
-    a, b = set(first[:depth]), set(second[:depth])
-    return len(a & b) / max(len(a), len(b)) if a or b else 1.0
-
-
 def _checked(
     store: Store, host: IndexHost, generation: Generation, schema: Schema, checks: Checks
 ) -> tuple[int, dict[int, float]]:
@@ -288,12 +279,17 @@ def _checked(
     try:
         verify_files(generation)
         opened = _documents(generation, schema, checks.open_documents)
-        expected = len(present(opened)) - refused_of(generation)
+        expected = len(indexed(generation, opened))
         documents, problems = index_problems(host, generation, expected)
         other = live is not None and live.generation != generation.name
         if checks.canaries and live is not None and other and not problems:
-            both = store.get(live.generation), generation
-            overlaps = _canaries(host, schema, both, checks)
+            before = store.get(live.generation)
+            known = _documents(before, schema, checks.open_documents)
+            with (
+                closing(host.engine(before.place, schema, known)) as old,
+                closing(host.engine(generation.place, schema, opened)) as new,
+            ):
+                overlaps = overlaps_of(old, new, checks.canaries)
             problems += _too_different(overlaps, checks)
     except CascadeError as error:
         problems = [str(error)]
@@ -304,26 +300,6 @@ def _checked(
 
 def _settled(generation: Generation, settle: Settle | None) -> AbstractContextManager[None]:
     return nullcontext() if settle is None else settle(generation)
-
-
-def _canaries(
-    host: IndexHost, schema: Schema, generations: tuple[Generation, Generation], checks: Checks
-) -> dict[int, float]:
-    live, new = (
-        _retrieved(host.engine(g.place, schema, documents), checks.canaries)
-        for g in generations
-        for documents in [_documents(g, schema, checks.open_documents)]
-    )
-    pairs = list(zip(live, new, strict=True))
-    return {k: sum(overlap(a, b, k) for a, b in pairs) / len(pairs) for k in DEPTHS}
-
-
-def _retrieved(engine: Engine, texts: Sequence[str]) -> list[list[str]]:
-    queries = [Query(str(i), text) for i, text in enumerate(texts)]
-    with closing(engine):
-        found = engine.retrieve(queries, max(DEPTHS)).candidates
-    ids, offsets = found.ids(), found.offsets
-    return [list(ids[offsets[i] : offsets[i + 1]]) for i in range(len(queries))]
 
 
 def _too_different(overlaps: Mapping[int, float], checks: Checks) -> list[str]:

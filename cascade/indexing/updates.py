@@ -38,6 +38,8 @@ class UpdateReport:
         refused: Why the server refused what it refused; the log and the catalogues have it.
         behind: Why a generation other than the live one does not have it yet, by name.
         seconds: How long it took.
+        skipped: How many lines of files were left out.
+        reasons: Why, for the first of them.
     """
 
     upserts: int
@@ -47,6 +49,8 @@ class UpdateReport:
     refused: tuple[str, ...]
     behind: Mapping[str, str]
     seconds: float
+    skipped: int = 0
+    reasons: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ class VerifyReport:
     Attributes:
         generation: Which generation.
         engine: How many documents the index gave.
-        catalogue: How many documents the catalogue has.
+        catalogue: How many documents the catalogue has, less those that the server refused.
         sampled: Of how many documents the columns were compared with the index's own document.
         differences: How many differences of each kind were found; empty if both are equal.
         told: One line for each of the first of them.
@@ -99,11 +99,9 @@ def verify(
     verify_files(generation)
     found = Differences()
     seen = _compare_ids(host.ids(generation.place.name), documents, found)
-    refused = refused_of(generation)
-    there = present(documents)
+    there = indexed(generation, documents)
     known, missing = there[seen[there]], there[~seen[there]]
-    if len(missing) > refused:
-        found.add("only in the catalogue", _named(documents, missing))
+    found.add("only in the catalogue", _named(documents, missing))
     state = host.state(generation.place)
     if state.failed_shards:
         found.add("failed shard", [f"{state.failed_shards} parts of the index do not answer"])
@@ -124,16 +122,17 @@ def verify(
     )
 
 
-def refused_of(generation: Generation) -> int:
-    """Return how many documents of the catalogue the server refused when it was built."""
-    return int(generation.manifest.get("refused", 0))
+def indexed(generation: Generation, documents: Documents) -> Int64:
+    """Return the row of every document that a generation's index should have, ascending.
 
-
-def present(documents: Documents) -> Int64:
-    """Return the row of every document that is there, ascending."""
+    The server refused some of the catalogue's when it was built; a later change may have brought
+    them in, with another row.
+    """
+    rows = np.arange(len(documents))
     if isinstance(documents, LiveCatalogue):
-        return documents.current()
-    return np.arange(len(documents))
+        rows = documents.current()
+    refused = generation.manifest.get("refused_rows", [])
+    return rows[~np.isin(rows, refused)] if refused else rows
 
 
 def _compare_ids(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from cascade.indexing.following import FollowState
 from cascade.pipeline import Trace
 
 _SECONDS = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -51,6 +52,12 @@ class Metrics:
             ("cascade",),
             registry=self._registry,
         )
+        self._deleted = Counter(
+            "cascade_deleted_rows",
+            "Retrieved rows left out because their documents were taken away since.",
+            ("cascade",),
+            registry=self._registry,
+        )
         self._requests = Counter(
             "cascade_requests", "Requests answered.", ("route", "status"), registry=self._registry
         )
@@ -74,6 +81,31 @@ class Metrics:
             ("cascade", "generation"),
             registry=self._registry,
         )
+
+        self._follow_lag = Gauge(
+            "cascade_follow_lag_seconds",
+            "For how long changes in an index of others may have gone unseen.",
+            ("index",),
+            registry=self._registry,
+        )
+        self._follow_reconciled = Gauge(
+            "cascade_follow_reconciled_timestamp_seconds",
+            "When all ids of an index of others were last compared with the catalogue.",
+            ("index",),
+            registry=self._registry,
+        )
+        self._follow_flipped = Gauge(
+            "cascade_follow_flipped",
+            "1 while others serve another index than the catalogue was read from.",
+            ("index",),
+            registry=self._registry,
+        )
+
+    def followed(self, index: str, state: FollowState, now: float) -> None:
+        """Say how far an index of others is followed; `now` in seconds since 1970."""
+        self._follow_lag.labels(index).set(state.lag_s(now))
+        self._follow_reconciled.labels(index).set(state.reconciled)
+        self._follow_flipped.labels(index).set(1 if state.flipped else 0)
 
     def generations(self, answering: Mapping[str, str]) -> None:
         """Say which generation each cascade answers from."""
@@ -101,6 +133,7 @@ class Metrics:
             self._outcomes.labels(cascade, stage.name, str(stage.outcome)).inc()
         self._unknown.labels(cascade).inc(trace.unknown)
         self._dropped.labels(cascade).inc(trace.dropped)
+        self._deleted.labels(cascade).inc(trace.deleted)
 
     def exposition(self) -> bytes:
         """Return every metric in Prometheus' text format."""

@@ -62,6 +62,7 @@ class Watcher:
             self._groups.setdefault(key, (store, []))[1].append(name)
         self._told: dict[tuple[str, str], tuple[tuple[str, ...], float]] = {}
         self._warned: frozenset[str] = frozenset()
+        self._cold = False
         self._failed: tuple[Mapping[str, str], float, float] = ({}, 0.0, 0.0)
         self._threads = [
             threading.Thread(target=self._watch, name="cascade-watch", daemon=True),
@@ -160,7 +161,9 @@ class Watcher:
             try:
                 warm(cascades)
             except CascadeError as error:
-                _LOG.warning("not ready, the cascades cannot be warmed: %s", error)
+                if not self._cold:
+                    _LOG.warning("not ready, the cascades cannot be warmed: %s", error)
+                self._cold = True
                 return
         self._switch.make_ready()
 

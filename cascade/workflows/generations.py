@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import closing, nullcontext
 
 from cascade.candidates import Documents
-from cascade.config import Config, open_engine, open_host, schema_of, store_of
+from cascade.catalogue import Catalogue
+from cascade.config import Config, open_host, schema_of, store_of
+from cascade.config.engines import index_of
 from cascade.errors import NotFoundError, RefusedError
 from cascade.hosting import IndexHost
 from cascade.indexing.generations import Generation
-from cascade.indexing.swap import Checks, Collected, OpenDocuments, SwapReport
+from cascade.indexing.log import Log
+from cascade.indexing.swap import Checks, Collected, SwapReport
 from cascade.indexing.swap import collect as collect_generations
 from cascade.indexing.swap import rollback as roll_back
 from cascade.indexing.swap import swap as swap_in
+from cascade.indexing.updates import open_live
 from cascade.indexing.verify import SAMPLE, VerifyReport
 from cascade.indexing.verify import verify as compare
+from cascade.schema import Schema
+from cascade.workflows.updates import log_of, updater_of
 
 
 def swap_index(config: Config, name: str | None = None, *, wait_s: float = 0.0) -> SwapReport:
@@ -29,16 +35,16 @@ def swap_index(config: Config, name: str | None = None, *, wait_s: float = 0.0) 
         RefusedError: If a check fails, or others own the index.
         NotFoundError: If there is no such generation.
     """
-    host, store = _owned(config, "swap"), store_of(config)
-    with closing(host):
+    schema, store = schema_of(config), store_of(config)
+    with closing(_owned(config, schema, "swap")) as host:
         names = store.names()
         if name is None and not names:
             raise NotFoundError(
                 f"there is no generation of {store.index!r} in {store.objects.label}; "
                 "`cascade index build --input FILE` makes one"
             )
-        checks = checks_of(config, wait_s=wait_s)
-        return swap_in(store, host, name or names[-1], schema_of(config), checks)
+        checks = checks_of(config, host, schema, wait_s=wait_s)
+        return swap_in(store, host, name or names[-1], schema, checks)
 
 
 def rollback_index(config: Config) -> SwapReport:
@@ -48,8 +54,9 @@ def rollback_index(config: Config) -> SwapReport:
         RefusedError: If there is none to go back to, or others own the index.
         NotFoundError: If nothing was built yet.
     """
-    with closing(_owned(config, "rollback")) as host:
-        return roll_back(store_of(config), host, checks_of(config))
+    schema = schema_of(config)
+    with closing(_owned(config, schema, "rollback")) as host:
+        return roll_back(store_of(config), host, checks_of(config, host, schema))
 
 
 def collect_index(config: Config, keep: int | None = None) -> Collected:
@@ -62,14 +69,12 @@ def collect_index(config: Config, keep: int | None = None) -> Collected:
     Raises:
         RefusedError: If others own the index.
     """
-    if keep is None:
-        keep = config.settings.index.keep if config.settings.index is not None else 2
-    with closing(_owned(config, "gc")) as host:
-        return collect_generations(store_of(config), host, keep)
+    with closing(_owned(config, schema_of(config), "gc")) as host:
+        return collect_generations(store_of(config), host, keep or index_of(config).keep)
 
 
 def verify_index(config: Config, name: str | None = None, *, sample: int = SAMPLE) -> VerifyReport:
-    """Compare the engine and the catalogue of a generation.
+    """Compare the engine and the catalogue of a generation, while no update comes in between.
 
     Args:
         config: The settings.
@@ -82,33 +87,40 @@ def verify_index(config: Config, name: str | None = None, *, sample: int = SAMPL
     """
     schema, store = schema_of(config), store_of(config)
     generation = store.live() if name is None else store.get(name)
-    engine, documents = open_engine(config, schema, generation)
-    engine.close()
     with closing(open_host(config, schema)) as host:
-        return compare(generation, host, schema, documents, sample)
+        log = _log(config)
+        updater = None if log is None else updater_of(config, host, schema)
+        with nullcontext() if updater is None else updater.settled(generation):
+            documents = _opened(schema, generation, log)
+            return compare(generation, host, schema, documents, sample)
 
 
-def checks_of(config: Config, *, wait_s: float = 0.0) -> Checks:
+def checks_of(config: Config, host: IndexHost, schema: Schema, *, wait_s: float = 0.0) -> Checks:
     """Return what a generation of a configuration must satisfy before it becomes live."""
-    index = config.settings.index
-    if index is None:
-        return Checks(wait_s=wait_s)
-    return Checks(tuple(index.canaries), index.canary_overlap, wait_s, _opens(config))
+    index, log = index_of(config), _log(config)
+    return Checks(
+        canaries=tuple(index.canaries),
+        overlap=index.canary_overlap,
+        wait_s=wait_s,
+        open_documents=None if log is None else lambda found: _opened(schema, found, log),
+        settle=None if log is None else updater_of(config, host, schema).settled,
+    )
 
 
-def _opens(config: Config) -> OpenDocuments:
-    """Return what opens a generation's catalogue as a serving process would."""
-    schema = schema_of(config)
-
-    def opened(generation: Generation) -> Documents:
-        engine, documents = open_engine(config, schema, generation)
-        engine.close()
-        return documents
-
-    return opened
+def _log(config: Config) -> Log | None:
+    """Return the log of updates, if there ever was one."""
+    if "://" in index_of(config).store:  # such a store takes none
+        return None
+    log = log_of(config)
+    return log if log.folder.is_dir() else None
 
 
-def _owned(config: Config, doing: str) -> IndexHost:
+def _opened(schema: Schema, generation: Generation, log: Log | None) -> Documents:
+    catalogue = Catalogue.open(generation.catalogue, schema)
+    return catalogue if log is None else open_live(catalogue, log, generation)
+
+
+def _owned(config: Config, schema: Schema, doing: str) -> IndexHost:
     """Return who holds the indexes.
 
     Raises:
@@ -120,4 +132,4 @@ def _owned(config: Config, doing: str) -> IndexHost:
             f"{doing}: the index {engine.index!r} is not ours (engine.owned = false): whoever "
             "builds it swaps it, and `cascade index follow` follows"
         )
-    return open_host(config)
+    return open_host(config, schema)

@@ -3,6 +3,7 @@
 import fcntl
 import hashlib
 import os
+import secrets
 import shutil
 import subprocess
 import zipfile
@@ -117,8 +118,9 @@ def assembled(kind: str, version: str) -> Path:
     with _locked(cache / f"{kind}-{version}.lock"):
         if home.exists():
             return home
-        partial = home.with_name(f"{home.name}.partial")
-        shutil.rmtree(partial, ignore_errors=True)
+        for left in cache.glob(f"{home.name}.partial-*"):
+            shutil.rmtree(left, ignore_errors=True)
+        partial = home.with_name(f"{home.name}.partial-{secrets.token_hex(4)}")
         partial.mkdir()
         ASSEMBLERS[kind](partial, version)
         _make_readable(partial)
@@ -297,6 +299,7 @@ grant {
   permission java.lang.RuntimePermission "accessDeclaredMembers";
   permission java.lang.reflect.ReflectPermission "suppressAccessChecks";
   permission java.net.SocketPermission "*", "accept,connect,resolve";
+  permission org.opensearch.script.ClassPermission "*";
 };
 """
 AGENT_JARS = ("opensearch-agent-bootstrap", "byte-buddy")

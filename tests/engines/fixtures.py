@@ -13,7 +13,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
 
 import pytest
 
@@ -35,7 +34,7 @@ class ServerPool:
         self._wanted = wanted
         self._threads = ThreadPoolExecutor(len(VERSIONS))
         self._futures: dict[str, Future[Server]] = {}
-        self._stopping = ExitStack()
+        self._holders: list[subprocess.Popen[str]] = []
 
     def get(self, kind: str) -> Server:
         """Return a running server.
@@ -50,9 +49,18 @@ class ServerPool:
 
     def close(self) -> None:
         """Stop what was started, also what is still starting."""
-        self._stopping.close()
+        self._release()
         self._threads.shutdown(cancel_futures=True)
-        self._stopping.close()
+        self._release()
+        for holder in self._holders:
+            holder.wait(STOP_TIMEOUT_S)
+            assert holder.stdout is not None
+            holder.stdout.close()
+
+    def _release(self) -> None:
+        for holder in self._holders:
+            assert holder.stdin is not None
+            holder.stdin.close()
 
     def _provide(self, kind: str) -> Server:
         if url := os.environ.get(url_variable(kind)):
@@ -74,11 +82,7 @@ class ServerPool:
             text=True,
             start_new_session=True,
         )
-
-        def release() -> None:
-            holder.communicate(timeout=STOP_TIMEOUT_S)
-
-        self._stopping.callback(release)
+        self._holders.append(holder)
         assert holder.stdout is not None
         line = holder.stdout.readline()
         return json.loads(line) if line else {"error": "it was stopped while it started"}

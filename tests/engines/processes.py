@@ -230,6 +230,12 @@ def _hand_over(folder: Path) -> None:
     """Give the folder to the user that runs the server."""
     folder.parent.chmod(0o755)
     if os.geteuid() == 0:
+        for parent in folder.parents:
+            if not parent.stat().st_mode & 0o001:
+                raise UnavailableError(
+                    f"user {NOBODY}, which runs the server, cannot enter {parent}: "
+                    "set CASCADE_TEST_CACHE to a folder that it can"
+                )
         for path in [folder, *folder.rglob("*")]:
             os.chown(path, NOBODY, NOBODY)
 

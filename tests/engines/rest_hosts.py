@@ -127,6 +127,15 @@ class RestHostContract(HostContract):
         settings = self.settings(recorder, place)
         assert (settings["refresh_interval"], settings["number_of_replicas"]) == ("1500ms", "1")
 
+    def test_an_index_whose_parts_do_not_answer_says_so(self, host, recorder, make_place):
+        place = make_place("parted", 1)
+        nobody = {"index.routing.allocation.require._name": "nobody", "number_of_replicas": 0}
+        body = orjson.dumps({"settings": {"number_of_shards": 3, **nobody}})
+        params = {"wait_for_active_shards": "0"}
+        recorder.request("PUT", f"/{place.name}", params=params, body=body)
+        state = host.state(place)
+        assert (state.documents, state.failed_shards) == (0, 3)
+
     def test_twenty_thousand_documents_arrive_and_come_back(self, host, make_place):
         place = make_place("twenty", 1)
         raws = [
@@ -188,7 +197,7 @@ class RestHostContract(HostContract):
         threads = [threading.Thread(target=read) for _ in range(3)]
         for thread in threads:
             thread.start()
-        for i in range(40):
+        for i in range(20):
             host.point(alias, (two, one)[i % 2])
         stop.set()
         for thread in threads:

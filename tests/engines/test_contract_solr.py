@@ -22,15 +22,16 @@ SMALL = BulkOptions(documents=100)
 class Builder:
     """Build indexes on a server and open engines over them; `close` removes them."""
 
-    def __init__(self, url, folder):
+    def __init__(self, url, folder, shape=NEVER_BY_ITSELF):
         self.url = url
         self.folder = folder
+        self.shape = shape
         self.opened = []
 
     def __call__(self, documents, schema=SCHEMA, matching=Matching()):
         name = f"contract-{uuid.uuid4().hex[:8]}-000001"
         place = Place(name, self.folder / name)
-        host = open_host(Connection((self.url,), pool=4), matching, NEVER_BY_ITSELF)
+        host = open_host(Connection((self.url,), pool=4), matching, self.shape)
         self.opened.append((host, place))
         host.create(place, schema, {"generation": name})
         writer = host.open_writer(place, schema, SMALL)
@@ -61,3 +62,26 @@ class TestContract(EngineContract):
 
 class TestUpdates(UpdateContract):
     pass
+
+
+class TestCloud(EngineContract):
+    """The whole contract once more, in cloud mode."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def make_engine(cls, solr_cloud_server, tmp_path_factory):
+        builder = Builder(solr_cloud_server.url, tmp_path_factory.mktemp("cloud"))
+        yield builder
+        builder.close()
+
+
+class TestCloudUpdates(UpdateContract):
+    """Updates of a collection of two shards."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def make_engine(cls, solr_cloud_server, tmp_path_factory):
+        shape = IndexShape(shards=2, refresh_s=3600.0)
+        builder = Builder(solr_cloud_server.url, tmp_path_factory.mktemp("shards"), shape)
+        yield builder
+        builder.close()

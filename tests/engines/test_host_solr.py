@@ -16,9 +16,13 @@ pytestmark = pytest.mark.full
 NEVER_BY_ITSELF = IndexShape(refresh_s=3600.0)
 
 
+def opened(server, shape=NEVER_BY_ITSELF):
+    return open_host(Connection((server.url,), pool=4), shape=shape)
+
+
 @pytest.fixture(scope="class")
 def host(solr_server):
-    host = open_host(Connection((solr_server.url,), pool=4), shape=NEVER_BY_ITSELF)
+    host = opened(solr_server)
     yield host
     host.close()
 
@@ -50,3 +54,12 @@ class TestContract(HostContract):
         host.point(f"{index}-b", other)
         assert host.target(f"{index}-a") == place.name
         assert host.target(f"{index}-b") == other.name
+
+
+class TestCloud(HostContract):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def host(cls, solr_cloud_server):
+        host = opened(solr_cloud_server, IndexShape(shards=2, refresh_s=3600.0))
+        yield host
+        host.close()

@@ -43,7 +43,10 @@ NASTY = [
 ]
 
 
-def writer(schema=TWO, matching=Matching(), **more):
+MATCHING = Matching()
+
+
+def writer(schema=TWO, matching=MATCHING, **more):
     words = Words.of(schema, schema)
     return ClauseWriter(words, fields_of_ours(schema), matching, **more)
 

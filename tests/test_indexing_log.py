@@ -76,10 +76,12 @@ def test_a_tail_reads_on_where_it_stood(tmp_path):
     for number in range(12):
         write(log, upsert(f"d{number}"))
         if number % 3 == 0:
+            assert tail.pending()
             while entries := tail.read():
                 seen += entries
             assert seen[-1].doc_id == f"d{number}"
             assert tail.read() == []
+            assert not tail.pending()
     while entries := tail.read():
         seen += entries
     assert [e.seq for e in seen] == list(range(1, 13))

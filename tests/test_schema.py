@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cascade.errors import ConfigError, DocumentError
-from cascade.schema import Field, Kind, Role, Schema, load_schema, parse_schema
+from cascade.schema import Field, Kind, Schema, load_schema, parse_schema
 
 HERE = Path("mappings/shop.toml")
 MAPPINGS = sorted((Path(__file__).resolve().parent.parent / "mappings").glob("*.toml"))

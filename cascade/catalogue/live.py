@@ -65,6 +65,7 @@ class LiveCatalogue:
         self._current: dict[str, int] = {}
         self._flags = GrowingRows(np.zeros(self._start, dtype=np.uint8))
         self._shown = self._flags.view()
+        self._deletions = False
         self._volatile = _ages(base.schema) if max_age_s is None else max_age_s
 
     def __len__(self) -> int:
@@ -144,6 +145,8 @@ class LiveCatalogue:
         """
         self._reach(rows)
         flags = self._shown
+        if not self._deletions and (not len(rows) or int(rows.max()) < len(flags)):
+            return np.zeros(len(rows), dtype=np.bool_)
         inside = (rows >= 0) & (rows < len(flags))
         gone: NDArray[np.bool_] = rows >= len(flags)
         gone[inside] = flags[rows[inside]] == _DELETED
@@ -312,6 +315,7 @@ class LiveCatalogue:
         """Mark a document's row and all that it replaced: an engine may still return any."""
         if row < 0:
             return
+        self._deletions = True
         self._current[doc_id] = -1
         while row >= 0 and self._shown[row] != _DELETED:
             self._shown[row] = _DELETED

@@ -7,10 +7,13 @@ import click
 from cascade import __version__
 from cascade.cli.bench import bench
 from cascade.cli.demo import demo
+from cascade.cli.generations import gc, rollback, swap, verify
 from cascade.cli.index import index
 from cascade.cli.models import models
 from cascade.cli.ranking import evaluate, explain, search, train
+from cascade.cli.schema import schema
 from cascade.cli.serve import serve
+from cascade.cli.updates import follow, update
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -24,3 +27,5 @@ def main() -> None:
 
 for command in (demo, index, train, evaluate, search, explain, models, serve, bench):
     main.add_command(command)
+for command in (update, follow, swap, rollback, gc, verify, schema):
+    index.add_command(command)

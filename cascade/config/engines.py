@@ -9,9 +9,10 @@ from cascade.catalogue import Catalogue
 from cascade.config.settings import AuthSettings, Config, IndexSettings
 from cascade.engines.connection import Auth, Connection, IndexShape, Matching
 from cascade.engines.embedded_host import EmbeddedHost
-from cascade.errors import ConfigError
+from cascade.errors import ConfigError, RefusedError
 from cascade.hosting import IndexHost
 from cascade.indexing import Generation, Store
+from cascade.indexing.replica import open_store
 from cascade.protocols import Capability, Engine
 from cascade.schema import Schema, load_schema
 
@@ -79,7 +80,13 @@ def store_of(config: Config) -> Store:
     Raises:
         ConfigError: If there is no index.
     """
-    return Store(config.resolve(index_of(config).store), config.settings.engine.index)
+    index = index_of(config)
+    remote = "://" in index.store
+    return open_store(
+        index.store if remote else config.resolve(index.store),
+        config.settings.engine.index,
+        None if index.cache is None else config.resolve(index.cache),
+    )
 
 
 def connection_of(config: Config) -> Connection:
@@ -166,8 +173,10 @@ def open_engine(
         NotFoundError: If nothing was built yet.
         ChecksumError: If the generation is damaged.
         ConfigError: If the settings ask for what this engine cannot do.
+        RefusedError: If the generation's index is in another engine.
     """
     found = generation or store_of(config).live()
+    _refuse_other(config, found)
     catalogue = Catalogue.open(found.catalogue, schema)
     engine = open_host(config, schema).engine(found.place, schema, catalogue)
     problems = _beyond(config, engine)
@@ -175,6 +184,18 @@ def open_engine(
         engine.close()
         raise ConfigError(str(config.path), problems)
     return engine, catalogue
+
+
+def _refuse_other(config: Config, generation: Generation) -> None:
+    """Refuse a generation whose index is in an engine of another kind."""
+    kind = config.settings.engine.kind
+    made = generation.manifest.get("index", {}).get("kind", kind)
+    if made != kind:
+        raise RefusedError(
+            f"the live generation {generation.name} was built in {made}, the configuration says "
+            f'engine.kind = "{kind}": build the index there, or give each engine an index.store '
+            "of its own"
+        )
 
 
 def _beyond(config: Config, engine: Engine) -> list[str]:

@@ -13,7 +13,6 @@ import orjson
 from cascade.candidates import Documents
 from cascade.engines._rest_bulk import (
     BulkSender,
-    RestBulkWriter,
     actions_of,
     first_reasons,
     lines_of,
@@ -28,6 +27,7 @@ from cascade.engines._rest_index import (
     Card,
     at,
     card_of,
+    counted,
     filling,
     interval,
     several,
@@ -39,12 +39,12 @@ from cascade.engines._rest_scan import (
     Scan,
 )
 from cascade.engines._rest_search import View
+from cascade.engines._rest_writer import RestBulkWriter
 from cascade.engines.connection import IndexShape, Matching
 from cascade.engines.mappings import render_elasticsearch, render_opensearch
 from cascade.errors import (
     DocumentError,
     EngineError,
-    EngineUnavailableError,
     NotFoundError,
     RefusedError,
 )
@@ -66,7 +66,6 @@ READY_S = 60
 _BULK = BulkOptions()
 _ABSENT = frozenset({404})
 _BAD = frozenset({400})
-_NO_ROOM = frozenset({503})
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +162,7 @@ class RestHost:
         """
         card = self._card(place.name)
         self._refresh(card.name)
-        documents, failed = self._count(card)
+        documents, failed = counted(self._client, card)
         return IndexState(documents, failed, card.identity, card.about)
 
     def names(self, index: str) -> list[str]:
@@ -342,19 +341,6 @@ class RestHost:
             "POST", f"{at(name)}/_refresh", params={"filter_path": "error,_shards"}
         )
 
-    def _count(self, card: Card) -> tuple[int, int]:
-        """Return how many documents a search sees, and how many parts do not answer."""
-        answer = self._client.request("GET", f"{at(card.name)}/_count", allow=_NO_ROOM)
-        if answer.status in _NO_ROOM:
-            if b"all shards failed" in answer.body:
-                return 0, card.shards
-            raise EngineUnavailableError(
-                f"the server has no room to count {card.name!r}: {reason(answer.body)}"
-            )
-        found = orjson.loads(answer.body)
-        shards = found["_shards"]
-        return int(found["count"]), int(shards["total"] - shards["successful"])
-
     def _complete(self, card: Card, least: int, most: int) -> None:
         """Lay a filled index out for being searched, and check that all of it is there."""
         name = card.name
@@ -373,7 +359,7 @@ class RestHost:
             timeout_s=READY_S + 5.0,
         )
         self._refresh(name)
-        documents, failed = self._count(card)
+        documents, failed = counted(self._client, card)
         if failed:
             raise EngineError(f"{failed} parts of {name!r} do not answer; see the server's log")
         if not least <= documents <= most:

@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from cascade.errors import InputError
+import orjson
+
+from cascade.engines._rest_client import RestClient, reason
+from cascade.errors import EngineUnavailableError, InputError
 
 MADE_BY = "cascade"
 MADE_BY_KEY = "made_by"
@@ -18,6 +21,7 @@ CARD_PARAMS = {
     "filter_path": "error,*.settings.index.uuid,*.settings.index.number_of_shards,*.mappings._meta"
 }
 
+_NO_ROOM = frozenset({503})
 _FORBIDDEN = re.compile(r'[\\/*?"<>|\s,#:]|\A[-_+]|\A\.{0,2}\Z')
 
 
@@ -48,6 +52,24 @@ def card_of(name: str, index: Mapping[str, Any]) -> Card:
     about = about if ours else {}
     settings = index["settings"]["index"]
     return Card(name, str(settings["uuid"]), ours, about, int(settings["number_of_shards"]))
+
+
+def counted(client: RestClient, card: Card) -> tuple[int, int]:
+    """Return how many documents a search sees, and how many parts do not answer.
+
+    Raises:
+        EngineUnavailableError: If the server has no room to say.
+    """
+    answer = client.request("GET", f"{at(card.name)}/_count", allow=_NO_ROOM)
+    if answer.status in _NO_ROOM:
+        if b"all shards failed" in answer.body:
+            return 0, card.shards
+        raise EngineUnavailableError(
+            f"the server has no room to count {card.name!r}: {reason(answer.body)}"
+        )
+    found = orjson.loads(answer.body)
+    shards = found["_shards"]
+    return int(found["count"]), int(shards["total"] - shards["successful"])
 
 
 def checked(name: str) -> str:

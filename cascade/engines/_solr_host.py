@@ -14,7 +14,7 @@ from cascade.engines._rest_bulk import first_reasons
 from cascade.engines._solr_client import KIND, SolrClient, reading
 from cascade.engines._solr_collections import Collections
 from cascade.engines._solr_cores import Cores
-from cascade.engines._solr_engine import SolrEngine
+from cascade.engines._solr_engine import Encoder, SolrEngine
 from cascade.engines._solr_fields import give_fields, key_of
 from cascade.engines._solr_index import Found, Hit, Marker, Plain, SolrIndex, T
 from cascade.engines._solr_writer import BatchSender, SolrBulkWriter, apply_changes, commands_of
@@ -220,8 +220,20 @@ class SolrHost:
                 + first_reasons(rejected)
             )
 
-    def engine(self, place: Place, schema: Schema, documents: Documents) -> SolrEngine:
+    def engine(
+        self,
+        place: Place,
+        schema: Schema,
+        documents: Documents,
+        encoder: Encoder | None = None,
+    ) -> SolrEngine:
         """Return an engine that searches this one index.
+
+        Args:
+            place: The index.
+            schema: The fields, and their weights in retrieval.
+            documents: The catalogue of the same build.
+            encoder: Gives the vector of a text, for `Matching.vector_field`.
 
         Raises:
             NotFoundError: If there is no such index.
@@ -230,7 +242,7 @@ class SolrHost:
         holders = type(self._holders)(client, self._shape)
         try:
             index = SolrIndex(client, holders, place.name)
-            return SolrEngine(client, index, schema, documents, self._matching)
+            return SolrEngine(client, index, schema, documents, self._matching, encoder)
         except CascadeError:
             client.close()
             raise

@@ -170,13 +170,21 @@ class Tail:
         self._folder = folder
         self._path: Path | None = None
         self._offset = 0
+        self._looked: tuple[Path | None, int] = (None, -1)
+        self._names = ("", "")
 
     def pending(self) -> bool:
         """Return whether there may be more to read, by two looks at names and sizes."""
         if self._path is None:
             return self._folder.is_dir()
+        # Plain strings: paths cost more than the looks themselves.
+        if self._looked[0] is not self._path or self._looked[1] != self.position:
+            self._looked = self._path, self.position
+            self._names = (os.fspath(self._path), os.fspath(self._following()))
         try:
-            return self._path.stat().st_size > self._offset or self._following().exists()
+            return os.stat(self._names[0]).st_size > self._offset or (
+                self._names[0] != self._names[1] and os.path.exists(self._names[1])
+            )
         except OSError:
             return True
 

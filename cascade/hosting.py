@@ -74,7 +74,7 @@ class BulkOptions:
     documents: int = 1_000
     bytes: int = 8_000_000
     in_flight: int = 2
-    retries: int = 8
+    retries: int = 16
     backoff_s: float = 0.1
     skip: int = 0
 

@@ -103,7 +103,7 @@ def test_an_index_of_others_is_followed_and_one_of_ours_is_updated(shop):
 
 
 def test_a_store_that_is_no_folder_cannot_hold_the_log(shop):
-    store = ["--set=index.store='s3://bucket/indexes'", "--set=index.cache='cache'"]
+    store = ["--set=index.store='memory://bucket'", "--set=index.cache='cache'"]
     done = run(update, shop, "--heartbeat", *store)
     assert done.exit_code == 3
     assert "index.store" in done.stderr

@@ -178,9 +178,16 @@ def test_an_index_that_takes_its_place_ends_the_reading_and_is_told_once(tmp_pat
         state = shop.follower.poll()
     assert (state.flipped, shop.flips) == ("cups-000002", ["cups-000002"])
     assert state.lag_s(shop.now) == 30
-    assert shop.logged() == []
+    assert shop.logged() == [("flipped", "cups-000002")]
+    # Until its catalogue is built, serving processes know none of its documents.
+    serving = shop.opened()
+    serving.refresh()
+    assert serving.rows(["a", "b"]).tolist() == [-1, -1]
     shop.host.point("cups", first)
     assert shop.follower.poll().flipped == ""
+    serving.refresh()
+    assert serving.rows(["a", "b"]).tolist() == [0, 1]
+    assert shop.logged() == [("flipped", "cups-000002"), ("flipped", "")]
 
 
 def test_an_index_made_anew_under_its_name_is_another(tmp_path):
@@ -189,7 +196,7 @@ def test_an_index_made_anew_under_its_name_is_another(tmp_path):
     shop.make("cups-000001", [product("x", 1)])
     assert shop.follower.poll().flipped == "cups-000001"
     assert shop.flips == ["cups-000001"]
-    assert shop.logged() == []
+    assert shop.logged() == [("flipped", "cups-000001")]
 
 
 def test_an_index_that_is_gone_is_said(tmp_path):

@@ -14,6 +14,11 @@ class Op(StrEnum):
     UPSERT = "upsert"
     DELETE = "delete"
     HEARTBEAT = "heartbeat"
+    FLIPPED = "flipped"
+
+
+CHANGES = frozenset({Op.UPSERT, Op.DELETE})
+"""What an entry does that changes a document."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +28,10 @@ class Entry:
     Attributes:
         seq: Its place, 1 for the first, without gaps.
         time: When it was written, in seconds since 1970.
-        op: What it does. A heartbeat changes no document: it says that the feed is alive.
-        doc_id: To which document; "" for a heartbeat.
+        op: What it does. A heartbeat changes no document: it says that the feed is alive. Nor does
+            `flipped`: it says that others have put another index in the place of theirs.
+        doc_id: To which document; "" for a heartbeat; for `flipped` the other index, "" once it is
+            the one of the catalogue.
         document: What an upsert puts in its place, as it was given.
     """
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from cascade.candidates import Float32, Float64, Int32, Int64, Ragged, TextStatistics
 from cascade.catalogue._additions import Additions, State
 from cascade.catalogue._delta import GrowingRows, merged
-from cascade.catalogue.entries import Entry, NoEntries, Op, Source
+from cascade.catalogue.entries import CHANGES, Entry, NoEntries, Op, Source
 from cascade.catalogue.reader import Catalogue
 from cascade.errors import CascadeError, ChecksumError, DocumentError, QueryError, nearest
 from cascade.schema import Document, Kind, Schema
@@ -54,6 +54,7 @@ class LiveCatalogue:
         self.generation: str = base.generation
         self._source: Source = NoEntries() if source is None else source
         self.refused = 0
+        self.flipped = ""
         self._position = position
         self._fresh = fresh
         self._clock = clock
@@ -167,7 +168,15 @@ class LiveCatalogue:
         return found
 
     def rows(self, ids: Sequence[str]) -> Int32:
-        """Return the present row of each document id, -1 where there is none."""
+        """Return the present row of each document id, -1 where there is none.
+
+        While others serve another index than this one was read from, no id has a row.
+        """
+        if self.flipped:
+            return np.full(len(ids), -1, dtype=np.int32)
+        return self._rows(ids)
+
+    def _rows(self, ids: Sequence[str]) -> Int32:
         found = self.base.rows(ids)
         if self._current:
             get = self._current.get
@@ -254,7 +263,7 @@ class LiveCatalogue:
 
     def same(self, document: Document) -> bool:
         """Return whether the columns of this id hold what the document says."""
-        row = self.rows([document.id])
+        row = self._rows([document.id])
         if row[0] < 0:
             return False
         names = tuple(self._added.numeric)
@@ -290,11 +299,13 @@ class LiveCatalogue:
 
     def _settle(self, entries: Sequence[Entry], rows: Mapping[int, int]) -> None:
         """Let ids lead to their rows, and mark what was replaced or taken away."""
-        touched = list(dict.fromkeys(e.doc_id for e in entries if e.op is not Op.HEARTBEAT))
-        present = dict(zip(touched, self.rows(touched).tolist(), strict=True))
+        touched = list(dict.fromkeys(e.doc_id for e in entries if e.op in CHANGES))
+        present = dict(zip(touched, self._rows(touched).tolist(), strict=True))
         flags = self._shown
         for entry in entries:
-            if entry.op is Op.HEARTBEAT:
+            if entry.op is Op.FLIPPED:
+                self.flipped = entry.doc_id
+            if entry.op not in CHANGES:
                 continue
             before, row = present[entry.doc_id], rows.get(entry.seq, -1)
             if row < 0:

@@ -6,13 +6,16 @@ import os
 from collections.abc import Callable, Mapping
 
 from cascade.catalogue import Catalogue
+from cascade.catalogue.live import LiveCatalogue
 from cascade.config.settings import AuthSettings, Config, IndexSettings
 from cascade.engines.connection import Auth, Connection, IndexShape, Matching
 from cascade.engines.embedded_host import EmbeddedHost
 from cascade.errors import ConfigError, RefusedError
 from cascade.hosting import IndexHost
 from cascade.indexing import Generation, Store
+from cascade.indexing.log import Log
 from cascade.indexing.replica import open_store
+from cascade.indexing.updates import log_folder, open_live
 from cascade.protocols import Capability, Engine
 from cascade.schema import Schema, load_schema
 
@@ -87,6 +90,27 @@ def store_of(config: Config) -> Store:
         config.settings.engine.index,
         None if index.cache is None else config.resolve(index.cache),
     )
+
+
+def has_log(config: Config) -> bool:
+    """Return whether the store can hold a log of updates: an object store takes whole files."""
+    return "://" not in index_of(config).store.removeprefix("file://")
+
+
+def log_of(config: Config) -> Log:
+    """Return the log of a configuration's index: a folder of the store.
+
+    Raises:
+        ConfigError: If there is no index, or its store is no folder.
+    """
+    store = index_of(config).store.removeprefix("file://")
+    if not has_log(config):
+        problem = (
+            f"index.store: {store} cannot hold the log of updates, which is appended to; "
+            "give a folder that all machines share"
+        )
+        raise ConfigError(str(config.path), [problem])
+    return Log(log_folder(config.resolve(store), config.settings.engine.index))
 
 
 def connection_of(config: Config) -> Connection:
@@ -166,8 +190,10 @@ def open_host(config: Config, schema: Schema | None = None) -> IndexHost:
 
 def open_engine(
     config: Config, schema: Schema, generation: Generation | None = None
-) -> tuple[Engine, Catalogue]:
+) -> tuple[Engine, LiveCatalogue]:
     """Return the engine and catalogue of a generation, the live one if none is given.
+
+    What the log of updates has by then is in the catalogue; `refresh` takes in what comes later.
 
     Raises:
         NotFoundError: If nothing was built yet.
@@ -177,7 +203,8 @@ def open_engine(
     """
     found = generation or store_of(config).live()
     _refuse_other(config, found)
-    catalogue = Catalogue.open(found.catalogue, schema)
+    base = Catalogue.open(found.catalogue, schema)
+    catalogue = open_live(base, log_of(config), found) if has_log(config) else LiveCatalogue(base)
     engine = open_host(config, schema).engine(found.place, schema, catalogue)
     problems = _beyond(config, engine)
     if problems:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cascade.business import Business, build_business
-from cascade.catalogue import Catalogue
+from cascade.catalogue.live import LiveCatalogue
 from cascade.config.engines import open_engine, schema_of, store_of
 from cascade.config.settings import Config, StageSettings
 from cascade.errors import ConfigError, FingerprintError, InputError, nearest
@@ -211,10 +211,12 @@ def open_cascades(configs: Mapping[str, Config]) -> dict[str, Cascade]:
 class _Shared:
     """Hold what is opened so far: engines by kind, generation and schema, rankers by bundle."""
 
-    engines: dict[tuple[str, Path, Schema], tuple[Engine, Catalogue]] = field(default_factory=dict)
+    engines: dict[tuple[str, Path, Schema], tuple[Engine, LiveCatalogue]] = field(
+        default_factory=dict
+    )
     rankers: dict[tuple[Path, Schema], OnnxRanker] = field(default_factory=dict)
 
-    def engine(self, config: Config, schema: Schema) -> tuple[Engine, Catalogue]:
+    def engine(self, config: Config, schema: Schema) -> tuple[Engine, LiveCatalogue]:
         generation = store_of(config).live()
         key = (config.settings.engine.kind, generation.path, schema)
         if key not in self.engines:

@@ -161,8 +161,10 @@ class RestHost:
             NotFoundError: If there is none.
         """
         card = self._card(place.name)
-        self._refresh(card.name)
         documents, failed = counted(self._client, card)
+        if not failed:  # a refresh would wait a minute for a part that does not answer
+            self._refresh(card.name)
+            documents, failed = counted(self._client, card)
         return IndexState(documents, failed, card.identity, card.about)
 
     def names(self, index: str) -> list[str]:

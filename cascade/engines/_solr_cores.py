@@ -78,8 +78,9 @@ class Cores:
     def target(self, alias: str) -> str | None:
         """Return the index behind a core's name; the name of an index gives itself."""
         found = self._look()
-        if alias in found and _NUMBERED.search(alias):
-            return alias
+        if _NUMBERED.search(alias):
+            # A core of this name may be another index, which took the name in a swap.
+            return alias if alias in found else None
         behind = next((index for index, core in found.items() if core == alias), None)
         if behind is None:
             return alias if alias in found else None

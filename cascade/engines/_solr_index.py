@@ -331,11 +331,20 @@ class SolrIndex:
         return f"/{holder}"
 
     def _read_marker(self) -> Marker | None:
+        """Look for the marker among what was committed, as it was when the index was made."""
         wanted = Marker(self.name, "", {})
-        found = self.get("/get", id=wanted.id, fl=RAW_FIELD).get("doc")
-        if not found:
-            return None
+        params = {"q": "{!term f=id v=$marker}", "marker": wanted.id, "fl": RAW_FIELD}
+        params["expandMacros"] = "false"
+
+        def ask(path: str) -> list[dict[str, Any]]:
+            asked = Ask("GET", f"{path}/select", params)
+            answer = self._client.send(asked, allow=frozenset({BAD_REQUEST}))
+            if answer.status == BAD_REQUEST:
+                return []  # an index of others that has no field `id`
+            return list(orjson.loads(answer.body)["response"]["docs"])
+
         try:
+            (found,) = self._following(ask, lambda docs: not docs)
             raw = orjson.loads(found[RAW_FIELD])
             about = {str(key): str(value) for key, value in raw["about"].items()}
             return Marker(self.name, str(raw["identity"]), about)

@@ -180,8 +180,13 @@ class Follower:
         identity = self._host.state(self._place(target)).identity
         if (target, identity) == (self.state.index, self.state.identity):
             self.state = replace(self.state, flipped="")
+            if self._live.flipped:
+                self._write([Item(Op.FLIPPED)])
             return False
         self.state = replace(self.state, flipped=target)
+        if self._live.flipped != target:
+            # Serving processes read it from there, and rank with defaults until it is over.
+            self._write([Item(Op.FLIPPED, target)])
         if self._told != f"{target} {identity}":
             self._told = f"{target} {identity}"
             self._on_flip(target)

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from cascade.catalogue.entries import Entry, Op
+from cascade.catalogue.entries import CHANGES, Entry, Op
 from cascade.catalogue.files import read_manifest
 from cascade.errors import ChecksumError, DocumentError
 from cascade.hosting import Change, IndexHost, Place
@@ -151,7 +151,7 @@ def changes_of(entries: Sequence[Entry], target: Target, rows: int) -> tuple[lis
     """
     changes: dict[str, Change] = {}
     for entry in entries:
-        if entry.op is Op.HEARTBEAT:
+        if entry.op not in CHANGES:
             continue
         change: Change | None = Change(entry.doc_id)
         if entry.op is Op.UPSERT:

@@ -7,7 +7,7 @@ from contextlib import closing, nullcontext
 from cascade.candidates import Documents
 from cascade.catalogue import Catalogue
 from cascade.config import Config, open_host, schema_of, store_of
-from cascade.config.engines import index_of
+from cascade.config.engines import has_log, index_of, log_of
 from cascade.errors import NotFoundError, RefusedError
 from cascade.hosting import IndexHost
 from cascade.indexing.generations import Generation
@@ -20,7 +20,7 @@ from cascade.indexing.updates import open_live
 from cascade.indexing.verify import SAMPLE, VerifyReport
 from cascade.indexing.verify import verify as compare
 from cascade.schema import Schema
-from cascade.workflows.updates import log_of, updater_of
+from cascade.workflows.updates import updater_of
 
 
 def swap_index(config: Config, name: str | None = None, *, wait_s: float = 0.0) -> SwapReport:
@@ -69,8 +69,12 @@ def collect_index(config: Config, keep: int | None = None) -> Collected:
     Raises:
         RefusedError: If others own the index.
     """
-    with closing(_owned(config, schema_of(config), "gc")) as host:
-        return collect_generations(store_of(config), host, keep or index_of(config).keep)
+    schema, store = schema_of(config), store_of(config)
+    with closing(_owned(config, schema, "gc")) as host:
+        collected = collect_generations(store, host, keep or index_of(config).keep)
+        if has_log(config):
+            updater_of(config, host, schema).trim()
+        return collected
 
 
 def verify_index(config: Config, name: str | None = None, *, sample: int = SAMPLE) -> VerifyReport:
@@ -109,7 +113,7 @@ def checks_of(config: Config, host: IndexHost, schema: Schema, *, wait_s: float 
 
 def _log(config: Config) -> Log | None:
     """Return the log of updates, if there ever was one."""
-    if "://" in index_of(config).store:  # such a store takes none
+    if not has_log(config):
         return None
     log = log_of(config)
     return log if log.folder.is_dir() else None

@@ -5,18 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from cascade.catalogue import Catalogue
 from cascade.config import Config, open_host, schema_of, store_of
-from cascade.config.engines import index_of
+from cascade.config.engines import has_log, index_of
 from cascade.indexing import BuildReport, Files, IndexSource, OnError, build
 from cascade.indexing.build import BuildOptions
 from cascade.indexing.checksums import compare
-from cascade.indexing.swap import Checks
+from cascade.workflows.generations import checks_of
 from cascade.workflows.progress import Progress, silent
+from cascade.workflows.updates import updater_of
 
 BESIDE_BYTES = 20_000_000
 GZIP_RATIO = 4
@@ -56,8 +57,13 @@ def build_index(
             swap=swap,
             keep=settings.keep,
             beside=beside and _worth_a_process(inputs),
-            checks=Checks(tuple(settings.canaries), settings.canary_overlap),
+            checks=checks_of(config, host, schema),
         )
+        if has_log(config):
+            hooks = updater_of(config, host, schema).hooks()
+            options = replace(
+                options, log_position=hooks.position, before_publish=hooks.before_publish
+            )
         return build(store_of(config), schema, source, host, options, progress)
 
 

@@ -13,8 +13,8 @@ from typing import Any
 
 from cascade.catalogue import Catalogue
 from cascade.config import Config, open_host, schema_of, store_of
-from cascade.config.engines import index_of
-from cascade.errors import ConfigError, DocumentError, EngineError, InputError, RefusedError
+from cascade.config.engines import log_of
+from cascade.errors import DocumentError, EngineError, InputError, RefusedError
 from cascade.hosting import IndexHost
 from cascade.indexing import Files, Generation, OnError, read_products
 from cascade.indexing.dead_letters import Quarantine
@@ -26,12 +26,8 @@ from cascade.indexing.following import (
     begun,
     read_state,
 )
-from cascade.indexing.log import Log
-from cascade.indexing.updates import Updater, UpdateReport, log_folder, open_live
+from cascade.indexing.updates import Updater, UpdateReport, open_live
 from cascade.schema import Document, Schema
-
-_FILE = "file://"
-_REMOTE = "://"
 
 
 @dataclass(frozen=True)
@@ -53,29 +49,14 @@ class Changes:
     heartbeat: bool = False
 
 
-def log_of(config: Config) -> Log:
-    """Return the log of a configuration's index: a folder of the store.
-
-    Raises:
-        ConfigError: If there is no index, or its store is no folder.
-    """
-    store = index_of(config).store.removeprefix(_FILE)
-    if _REMOTE in store:
-        problem = (
-            f"index.store: {store} cannot hold the log of updates, which is appended to; "
-            "give a folder that all machines share"
-        )
-        raise ConfigError(str(config.path), [problem])
-    return Log(log_folder(config.resolve(store), config.settings.engine.index))
-
-
 def updater_of(config: Config, host: IndexHost, schema: Schema) -> Updater:
     """Return who changes documents of a configuration's index.
 
     Raises:
         ConfigError: If there is no index, or its store is no folder.
     """
-    return Updater(store_of(config), log_of(config), host, schema)
+    log = log_of(config)
+    return Updater(store_of(config), log, host, schema)
 
 
 def update_index(config: Config, changes: Changes) -> UpdateReport:

@@ -7,7 +7,6 @@
 import http.client
 import json
 import math
-import re
 import secrets
 import threading
 import time
@@ -40,7 +39,6 @@ from cascade.hosting import BulkOptions, Place
 from cascade.protocols import NEVER, Asked, Capability, Deadline, Sort
 from cascade.schema import Field, Kind, Schema
 
-DOCS = Path(__file__).resolve().parents[2] / "docs"
 OURS = Matching()
 SOON_MS = 1_500
 
@@ -117,14 +115,12 @@ class Proxy:
     Attributes:
         waits: How many seconds the answer to a request is held back, from its body.
         bodies: Every body that was passed on.
-        requests: Method and path of every request.
     """
 
     def __init__(self, url):
         target = urlsplit(url)
         self.waits = lambda body: 0.0
         self.bodies = []
-        self.requests = []
         self.stopped = False
         proxy = self
 
@@ -138,7 +134,6 @@ class Proxy:
                     self.close_connection = True
                     return
                 proxy.bodies.append(body)
-                proxy.requests.append((self.command, urlsplit(self.path).path))
                 behind = http.client.HTTPConnection(target.hostname, target.port)
                 behind.request(self.command, self.path, body, dict(self.headers))
                 answer = behind.getresponse()
@@ -577,24 +572,6 @@ class RestEngineContract:
         assert (body["_source"], body["stored_fields"]) == (False, "_none_")
         assert body["track_total_hits"] == 10_000
         assert "docvalue_fields" not in body
-
-    def test_nothing_is_asked_beyond_the_privileges_that_are_listed(self, builder, proxy):
-        name, catalogue = builder.build(CORPUS[:5])
-        listed = set(
-            re.findall(
-                r"`([A-Z]+) /\{index\}(\S*)`", (DOCS / f"{builder.client.kind}.md").read_text()
-            )
-        )
-        engine = builder.open(name, catalogue, url=proxy.url)
-        assert engine.healthy()
-        asked = Asked(facets=("brand", "tags"))
-        engine.retrieve([query("red"), query("hat", {"brand": "acme"})], 5, asked)
-        engine.fetch(query("red"), [str(CORPUS[0]["id"])], highlight=["title"])
-        engine.upsert([SCHEMA.document({"id": "new", "title": "cup"})])
-        engine.delete(["new"])
-        engine.refresh()
-        sent = {(method, path.removeprefix(f"/{name}")) for method, path in proxy.requests}
-        assert sent == listed
 
     def test_the_engine_leaves_a_client_of_others_open(self, builder, built):
         client = builder.connect()

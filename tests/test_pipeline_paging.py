@@ -166,3 +166,25 @@ def test_a_page_is_explained_from_the_request_that_made_it(shop):
 def test_explain_says_that_another_of_the_group_stands_for_a_document(shop):
     told = ruled(shop, 50).explain(RIVER, "b100", PageRequest(collapse="seller"))
     assert (told.found, told.final_rank) == ("collapsed", None)
+
+
+def test_facets_that_come_too_late_degrade_the_page_and_no_more(shop):
+    cascade = Cascade(shop.engine, shop.catalogue, size=50)
+    whole = cascade.search(RIVER, PageRequest(facets=("genre",)))
+
+    class Hurried:
+        """An engine whose facets are not ready when its rows are."""
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(shop.engine, name)
+
+        def retrieve(self, *arguments: object) -> object:
+            found = shop.engine.retrieve(*arguments)  # type: ignore[arg-type]
+            return replace(found, facets=({},), missing=("facets: the deadline passed",))
+
+    page = replace(cascade, engine=Hurried()).search(RIVER, PageRequest(facets=("genre",)))
+    assert [item.id for item in page.items] == [item.id for item in whole.items]
+    assert page.facets == {}
+    assert page.trace.missing == ("facets: the deadline passed",)
+    assert "facets: the deadline passed" in page.trace.degraded()
+    assert whole.trace.missing == ()

@@ -202,6 +202,7 @@ class Cascade:
             unknown=_unknown(listing) + (_unknown(beyond) if beyond is not None else 0),
             relaxed=found.relaxed,
             deleted=found.deleted,
+            missing=retrieval.missing,
             stale=self.documents.stale,
             admitted=pins.ids,
             unadmitted=pins.reason,

@@ -59,6 +59,7 @@ class Trace:
         unadmitted: Why pinned documents were left out, else "".
         deleted: Retrieved rows that are left out: their documents were taken away since.
         stale: Fields whose values are older than they may be, and were read as absent.
+        missing: What was asked of the engine and left out because it came too late, one line each.
         dropped: Rows of the page that were gone, or no longer passed the filters.
         stages: What each stage did; the business layer is the last, named "business".
         moves: What the rules moved, in the order of the rules.
@@ -74,6 +75,7 @@ class Trace:
     unadmitted: str = ""
     deleted: int = 0
     stale: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
     dropped: int = 0
     stages: tuple[StageTrace, ...] = ()
     moves: tuple[Move, ...] = ()
@@ -92,6 +94,7 @@ class Trace:
             reasons.append(f"values are too old and count as absent: {', '.join(self.stale)}")
         if self.unadmitted:
             reasons.append(f"pinned documents are left out: {self.unadmitted}")
+        reasons += self.missing
         return tuple(reasons)
 
 

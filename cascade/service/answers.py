@@ -76,6 +76,7 @@ class TraceAnswer(Answer):
     unadmitted: str = Field(description='why pinned documents were left out, else ""')
     deleted: int = Field(description="retrieved rows whose documents were taken away since")
     stale: list[str] = Field(description="fields whose values are too old and count as absent")
+    missing: list[str] = Field(description="what was asked for and came too late")
     dropped: int = Field(description="rows that were gone when the page was fetched")
     stages: list[StageAnswer]
     moves: list[MoveAnswer]

@@ -67,7 +67,7 @@ def _in_region(suffix: str) -> str:
 
 BEFORE: Mapping[str, tuple[Rewrite, ...]] = {
     # -ogist is -og.
-    "english": ((r"^(.*?[aeiouy][^aeiouy].*?)ogist(?:'?s)?$", "$1og"),),
+    "english": ((r"ogist(?:'?s)?$(?<=[aeiouy][^aeiouy].{0,90}ogist(?:'?s)?)", "og"),),
     "german": (
         ("ae", "ä"),
         ("oe", "ö"),

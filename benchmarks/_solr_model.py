@@ -54,14 +54,15 @@ def _node(tree: Mapping[str, Any], at: int, names: Sequence[str]) -> dict[str, A
 
 
 def threshold(condition: np.float32) -> np.float32:
-    """Return t for which `x <= t + SLACK` says of every float32 what `x < condition` says."""
-    below = np.nextafter(condition, np.float32(-np.inf))
-    near = np.float32(below - SLACK)
-    around = (near, *(np.nextafter(near, np.float32(end)) for end in (np.inf, -np.inf)))
-    for found in (*around, below):
-        if np.float32(found + SLACK) == below:
-            return np.float32(found)
-    raise ValueError(f"no threshold of Solr splits as x < {condition} does")
+    """Return the highest t for which `t + SLACK < condition`.
+
+    `x <= t + SLACK` then says what `x < condition` says, but of numbers that float32 has between
+    the two: there are none for conditions from 0.001 on, and nearer to 0 a gap below 1e-10 may remain.
+    """
+    found = np.nextafter(condition - SLACK, np.float32(np.inf))
+    while found + SLACK >= condition:
+        found = np.nextafter(found, np.float32(-np.inf))
+    return found
 
 
 def same_values(numbers: Sequence[str]) -> list[dict[str, Any]]:
@@ -98,7 +99,7 @@ def _stand_in(definition: Mapping[str, Any], boosts: Mapping[str, float]) -> dic
         "any_coverage": f"{{!dismax qf='{flat}' mm='50%' tie=0}}${{words}}",
         "best_field": f"{{!dismax qf='{flat}' mm=0 tie=0}}${{words}}",
         "expression": f"{{!dismax qf='{weighted}' mm=0 tie=1}}${{words}}",
-        "missing_idf": f"{{!func}}idf({field},'${{last}}')",
+        "missing_idf": f"{{!func}}docfreq({field},'${{last}}')",
         "first_position": f"{{!func}}termfreq({field},'${{first}}')",
         "length": f"{{!func}}termfreq({field},'${{last}}')",
         "keyword_match": f"{{!term f={field}}}${{first}}",

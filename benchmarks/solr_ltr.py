@@ -20,7 +20,7 @@ import shutil
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,8 +34,16 @@ from _solr_model import MISSING, PACKAGE, additive_trees, missing_left, same_val
 from rank_1000 import features_40
 
 from cascade.candidates import Candidates, Float32, Int32, Query
-from cascade.config import Config, judgments_columns, load_config, open_host
+from cascade.config import Config, judgments_columns, load_config, schema_of, store_of
+from cascade.config.engines import connection_of, matching_of, shape_of
+from cascade.engines._solr_fields import give_fields
+from cascade.engines._solr_index import Marker
+from cascade.engines.connection import IndexShape
+from cascade.engines.mappings import render_solr
+from cascade.engines.solr import SolrHost
 from cascade.features import Features, build_features
+from cascade.hosting import Place
+from cascade.indexing import Files, build
 from cascade.judgments import read_judgments
 from cascade.pipeline import Cascade, Stage
 from cascade.protocols import Engine
@@ -43,7 +51,6 @@ from cascade.rankers import OnnxRanker
 from cascade.schema import Kind, Schema
 from cascade.training.dataset import Dataset, Sampling, retrieved_dataset
 from cascade.training.trees_onnx import trees_to_onnx
-from cascade.workflows.index import build_index
 
 ROOT = Path(__file__).resolve().parent.parent
 SIZE = 200
@@ -55,12 +62,20 @@ VERSION = "8.11.4"
 # The tests' servers start fast and never compile fully; a peer may.
 FAST_START = "-XX:TieredStopAtLevel=1"
 PARSER = f'<queryParser name="ltr" class="{PACKAGE}.search.LTRQParserPlugin"/>\n</config>'
-# Version 8 wants a tokenizer's class beside the name that an index of ours is asked for.
-TERMS = """\
-<fieldType name="cascade_terms" class="solr.TextField" positionIncrementGap="100">
-    <analyzer><tokenizer name="whitespace" class="solr.WhitespaceTokenizerFactory"/></analyzer>
-  </fieldType>
-</schema>"""
+
+
+class Solr8(SolrHost):
+    """Make indexes on version 8, which takes a tokenizer by its class and not by its name."""
+
+    def create(self, place: Place, schema: Schema, about: Mapping[str, str]) -> None:
+        """Make an empty core with the schema's fields and the marker that it is ours."""
+        fields = render_solr(schema, IndexShape(), about)
+        named, classed = '"name": "whitespace"', '"class": "solr.WhitespaceTokenizerFactory"'
+        types = json.loads(json.dumps(fields.field_types).replace(named, classed))
+        self._holders.make(place.name)
+        index = self._index(place.name)
+        give_fields(self._client, index.path, replace(fields, field_types=types))
+        index.mark(Marker(place.name, secrets.token_hex(8), about))
 
 
 @contextmanager
@@ -90,10 +105,9 @@ def write_configset(home: Path) -> None:
     folder = home / "configsets" / CONFIGSET
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(ROOT / "tests" / "engines" / "solr" / "_default", folder)
-    config, schema = folder / "conf" / "solrconfig.xml", folder / "conf" / "managed-schema.xml"
+    config = folder / "conf" / "solrconfig.xml"
     cached = r"(?<=<queryResultMaxDocsCached>)\d+"
     config.write_text(re.sub(cached, "0", config.read_text()).replace("</config>", PARSER))
-    schema.write_text(schema.read_text().replace("</schema>", TERMS))
     owner = home.stat()
     for path in (folder, *folder.rglob("*")):
         os.chown(path, owner.st_uid, owner.st_gid)
@@ -307,11 +321,12 @@ def main() -> None:
         parser.error("give --url and --home, or neither")
     with server(asked.url, asked.home) as url:
         config = on_solr(asked.listings, url)
-        place = build_index(config, [products(config)]).generation.place
+        host = Solr8(connection_of(config), matching_of(config), shape_of(config))
+        source = Files((products(config),))
+        place = build(store_of(config), schema_of(config), source, host).generation.place
         try:
             compare(config, url, asked.queries, asked.trees)
         finally:
-            host = open_host(config)
             host.drop(place)
             host.close()
             shutil.rmtree(config.path.parent / "indexes-solr-ltr")

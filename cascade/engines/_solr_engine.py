@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as LateError
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -18,21 +16,22 @@ from cascade.engines._rest_fields import IndexFields
 from cascade.engines._rest_fusion import fused
 from cascade.engines._solr_client import KIND, SolrClient
 from cascade.engines._solr_fields import fields_of_index, fields_of_managed, key_of
-from cascade.engines._solr_index import Found, Hit, Plain, SolrIndex
+from cascade.engines._solr_index import Found, Hit, SolrIndex
+from cascade.engines._solr_pages import Pages
 from cascade.engines._solr_query import ClauseWriter
-from cascade.engines._solr_search import Matched, Searcher
+from cascade.engines._solr_search import Matched, Searcher, View
 from cascade.engines._solr_template import Template
 from cascade.engines._solr_writer import apply_changes
 from cascade.engines.connection import Matching
-from cascade.engines.highlight import highlighted
 from cascade.errors import (
     CascadeError,
     ConfigError,
     DeadlineError,
     DocumentError,
     EngineError,
+    nearest,
 )
-from cascade.hosting import RAW_FIELD, Change
+from cascade.hosting import Change
 from cascade.protocols import (
     NEVER,
     Asked,
@@ -42,19 +41,19 @@ from cascade.protocols import (
     PageDocument,
     Retrieval,
 )
-from cascade.schema import Document, Schema
+from cascade.schema import Document, Kind, Schema
 
 FACETS_GRACE_MS = 10.0
 """So long before the deadline a page goes without the facets that are not there yet."""
 
-_ASKED, _MATCHING = Asked(), Matching()
+_ASKED, _MATCHING, _VIEW = Asked(), Matching(), View()
 _ALWAYS = frozenset(
     {
         *(Capability.FACETS, Capability.HIGHLIGHT, Capability.SORT),
         *(Capability.PHRASES, Capability.TYPOS, Capability.TEMPLATE),
+        Capability.DOC_VALUES,
     }
 )
-Encoder = Callable[[str], Sequence[float]]
 
 
 class SolrEngine:
@@ -67,7 +66,7 @@ class SolrEngine:
         documents: The catalogue; its schema holds the synonyms of the build.
         matching: What a text must match and what that counts. An index of ours holds our own
             terms, so there the text is always analysed here.
-        encoder: Gives the vector of a text, for `Matching.vector_field`.
+        view: What is read besides.
 
     Raises:
         NotFoundError: If there is no such index.
@@ -83,14 +82,15 @@ class SolrEngine:
         schema: Schema,
         documents: Documents,
         matching: Matching = _MATCHING,
-        encoder: Encoder | None = None,
+        view: View = _VIEW,
     ) -> None:
         self._client = client
         self._index = index
         self._schema = schema
         self._documents = documents
         self._matching = matching
-        self._encoder = encoder
+        self._view = view
+        self._encoder = view.encoder
         self._words = Words.of(schema, documents.schema)
         held = fields_of_managed if index.ours else fields_of_index
         self._fields: IndexFields = held(index, schema)
@@ -106,7 +106,9 @@ class SolrEngine:
             total_cap=matching.total_cap,
             timeout_s=client.timeout_s,
             template=self._template,
+            columns=view.columns,
         )
+        self._pages = Pages(index, clauses, schema, self._words)
         self._threads = ThreadPoolExecutor(client.pool, "cascade-solr")
         self._closed = False
 
@@ -190,10 +192,7 @@ class SolrEngine:
         wanted = list(dict.fromkeys(map(cleaned, ids)))
         if not wanted:
             return []
-        terms = {name: self._words.terms(name, query.text) for name in highlight}
-        pages = {
-            doc_id: self._page(raw, fields, terms) for doc_id, raw in self._stored(query, wanted)
-        }
+        pages = self._pages.found(query, wanted, fields, highlight)
         return [pages.get(cleaned(doc_id)) for doc_id in ids]
 
     def upsert(self, documents: Sequence[Document]) -> None:
@@ -257,10 +256,19 @@ class SolrEngine:
         if self._template is None and not any(self._fields[name] for name in names):
             problem = f"the index {self._index.name!r} holds none of the searched fields"
             raise ConfigError(self._schema.source, [f"{problem} {', '.join(names)}"])
-        vector = self._matching.vector_field
-        if vector is not None and not self._fields.get(vector):
-            problem = f"{vector}: the index {self._index.name!r} has no field that holds it"
-            raise ConfigError("engine", [problem])
+        numbers = {spec.name for spec in self._schema.of_kind(Kind.NUMBER, Kind.DATE)}
+        problems = [
+            f"{name}: is no number or date field, so it can be no column; " + nearest(name, numbers)
+            for name in self._view.columns
+            if name not in numbers
+        ]
+        problems += [
+            f"{name}: the index {self._index.name!r} has no field that holds it"
+            for name in [*self._view.columns, *filter(None, [self._matching.vector_field])]
+            if not self._fields.get(name)
+        ]
+        if problems:
+            raise ConfigError("engine", problems)
 
     def _check_open(self) -> None:
         if self._closed:
@@ -301,6 +309,11 @@ class SolrEngine:
         rows = np.concatenate([none.astype(np.int32), *(found.rows for found in listings)])
         scores = np.concatenate([none, *(found.scores for found in listings)])
         ranks = [np.arange(1, n + 1, dtype=np.float32) for n in lengths]
+        columns = {"engine_score": scores, "engine_rank": np.concatenate([none, *ranks])}
+        for name in {name: None for found in listings for name in found.columns}:
+            absent = (np.full(n, np.nan, dtype=np.float32) for n in lengths)
+            parts = [f.columns.get(name, nan) for f, nan in zip(listings, absent, strict=True)]
+            columns[name] = np.concatenate([none, *parts])
         doc_ids = None
         if (rows == UNKNOWN).any():
             doc_ids = np.array(self._documents.ids(rows), dtype=object)
@@ -313,52 +326,9 @@ class SolrEngine:
             rows=rows,
             scores=scores,
             documents=self._documents,
-            columns={"engine_score": scores, "engine_rank": np.concatenate([none, *ranks])},
+            columns=columns,
             doc_ids=doc_ids,
         )
-
-    def _stored(self, query: Query, ids: Sequence[str]) -> list[tuple[str, dict[str, Any]]]:
-        """Return id and document of those that still pass the filters."""
-        clauses = self._searcher.clauses
-        found = clauses.page(ids, query.filters)
-        body = {
-            "query": found.score,
-            "filter": found.queries,
-            "params": dict(found.params),
-            "limit": len(ids),
-        }
-        if self._index.ours:
-            # `id` is stored, as the text is; the copy in doc values would be a second place.
-            body["fields"] = [f"cascade_id:{clauses.key}", RAW_FIELD]
-            hits = self._index.search(body, Found[Hit]).response.docs
-            return [(hit.cascade_id, json.loads(hit.cascade_raw)) for hit in hits]
-        body["fields"] = "*"
-        plain = self._index.search(body, Found[Plain]).response.docs
-        shown = [{k: v for k, v in one.items() if k != "_version_"} for one in plain]
-        return [
-            (str(one[clauses.key]), {self._schema.id: one[clauses.key], **one}) for one in shown
-        ]
-
-    def _page(
-        self,
-        raw: Mapping[str, Any],
-        fields: Sequence[str] | None,
-        terms: Mapping[str, Sequence[str]],
-    ) -> PageDocument:
-        kept = raw if fields is None else {name: raw[name] for name in fields if name in raw}
-        if not terms:
-            return PageDocument(kept)
-        try:
-            texts = self._schema.document(raw).texts
-        except DocumentError:
-            return PageDocument(kept)  # of others, with what our schema does not accept
-        marked = {}
-        for name, found in terms.items():
-            reader = self._words.analysers[name]
-            fragment = highlighted(texts.get(name, ()), found, reader)
-            if fragment is not None:
-                marked[name] = fragment
-        return PageDocument(kept, marked)
 
     def _change(self, changes: Sequence[Change]) -> None:
         self._check_open()

@@ -14,9 +14,10 @@ from cascade.engines._rest_bulk import first_reasons
 from cascade.engines._solr_client import KIND, SolrClient, reading
 from cascade.engines._solr_collections import Collections
 from cascade.engines._solr_cores import Cores
-from cascade.engines._solr_engine import Encoder, SolrEngine
+from cascade.engines._solr_engine import SolrEngine
 from cascade.engines._solr_fields import give_fields, key_of
 from cascade.engines._solr_index import Found, Hit, Marker, Plain, SolrIndex, T
+from cascade.engines._solr_search import View
 from cascade.engines._solr_writer import BatchSender, SolrBulkWriter, apply_changes, commands_of
 from cascade.engines.connection import Connection, IndexShape, Matching
 from cascade.engines.mappings import render_solr
@@ -36,6 +37,7 @@ ID_BATCH = 10_000
 MAX_BATCH = 10_000
 """How many documents are read in one request at most, whatever was asked for."""
 _BULK = BulkOptions()
+_VIEW = View()
 
 
 class SolrHost:
@@ -225,7 +227,7 @@ class SolrHost:
         place: Place,
         schema: Schema,
         documents: Documents,
-        encoder: Encoder | None = None,
+        view: View = _VIEW,
     ) -> SolrEngine:
         """Return an engine that searches this one index.
 
@@ -233,7 +235,7 @@ class SolrHost:
             place: The index.
             schema: The fields, and their weights in retrieval.
             documents: The catalogue of the same build.
-            encoder: Gives the vector of a text, for `Matching.vector_field`.
+            view: What is read besides.
 
         Raises:
             NotFoundError: If there is no such index.
@@ -242,7 +244,7 @@ class SolrHost:
         holders = type(self._holders)(client, self._shape)
         try:
             index = SolrIndex(client, holders, place.name)
-            return SolrEngine(client, index, schema, documents, self._matching, encoder)
+            return SolrEngine(client, index, schema, documents, self._matching, view)
         except CascadeError:
             client.close()
             raise

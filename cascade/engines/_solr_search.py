@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from cascade.candidates import UNKNOWN, Documents, Query
@@ -24,6 +28,20 @@ OVERREQUEST = 10_000
 """How many values of a facet each of several shards reports beyond those that are asked for."""
 
 NOTHING = Listing(np.empty(0, np.int32), np.empty(0, np.float32), Total(0))
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Say what an engine reads besides.
+
+    Attributes:
+        columns: Number and date fields of the schema whose values come along as columns
+            `engine_<name>`.
+        encoder: Gives the vector of a text, for `Matching.vector_field`.
+    """
+
+    columns: tuple[str, ...] = ()
+    encoder: Callable[[str], Sequence[float]] | None = None
 
 
 @dataclass(frozen=True)
@@ -59,6 +77,7 @@ class Searcher:
         total_cap: Up to which number matches are counted.
         timeout_s: How long a request may take that has no deadline.
         template: The search of a team's own, if there is one.
+        columns: The fields of the schema whose values come along.
     """
 
     index: SolrIndex
@@ -68,7 +87,17 @@ class Searcher:
     total_cap: int
     timeout_s: float
     template: Template | None = None
-    _nothing: Facets = field(default_factory=dict)
+    columns: tuple[str, ...] = ()
+
+    @cached_property
+    def _shape(self) -> type[Found[Hit]]:
+        """What is read of each hit."""
+        if not self.columns:
+            return Found[Hit]
+        places = [(_column(at), Any, None) for at in range(len(self.columns))]
+        wide: Any = msgspec.defstruct("WideHit", places, bases=(Hit,))
+        shape: type[Found[Hit]] = Found[wide]
+        return shape
 
     def matched(self, query: Query, asked: Asked, only: Sequence[str] | None) -> Matched | None:
         """Return what a query asks; None if nothing can match.
@@ -158,11 +187,13 @@ class Searcher:
         if with_ids:
             key = self.clauses.key
             names.append(ID_FIELD if self.index.ours else f"{ID_FIELD}:{key}")
+        paths = [held_by(self.fields, name)[0] for name in self.columns]
+        names += [f"{_column(at)}:{held.path}" for at, held in enumerate(paths)]
         if by_score:
             names.append("score")
             body["params"] = {**body.get("params", {}), "minExactCount": str(self.total_cap)}
         body["fields"] = names
-        response = self.index.search(body, Found[Hit], self._seconds(deadline)).response
+        response = self.index.search(body, self._shape, self._seconds(deadline)).response
         hits = response.docs
         ids = [hit.cascade_id for hit in hits] if with_ids else []
         if self.index.ours:
@@ -175,7 +206,13 @@ class Searcher:
         if by_score:
             scores = np.array([hit.score for hit in hits], dtype=np.float32)
         total = Total(response.numFound, "eq" if response.numFoundExact else "gte")
-        return Listing(rows, scores, total, ids)
+        columns = {
+            f"engine_{name}": np.array(
+                [_number(getattr(hit, _column(at))) for hit in hits], dtype=np.float32
+            )
+            for at, name in enumerate(self.columns)
+        }
+        return Listing(rows, scores, total, ids, columns)
 
     def _sort(self, one: Matched, asked: Asked) -> str:
         tie = f"{ROW_FIELD if self.index.ours else self.clauses.key} asc"
@@ -200,6 +237,19 @@ def _body(found: Clauses) -> dict[str, Any]:
 def _query_of(body: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a JSON value
     """Return what a template's search asks, wherever it says it."""
     return body["query"] if "query" in body else f"{{!{body['params']['defType']} v=$q}}"
+
+
+def _column(at: int) -> str:
+    return f"column_{at}"
+
+
+def _number(value: Any) -> float:  # noqa: ANN401 - a JSON value
+    """Return a number, or the seconds of a date; of several values the first."""
+    if isinstance(value, list):
+        value = value[0] if value else None
+    if isinstance(value, str):
+        return datetime.fromisoformat(value).timestamp()
+    return math.nan if value is None else float(value)
 
 
 def _text(value: object) -> str:

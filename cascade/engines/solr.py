@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from cascade.engines._solr_engine import SolrEngine
 from cascade.engines._solr_host import SolrHost
+from cascade.engines._solr_search import View
 from cascade.engines.connection import Connection, IndexShape, Matching
 
-__all__ = ["SolrEngine", "SolrHost", "open_host"]
+__all__ = ["SolrEngine", "SolrHost", "View", "open_host"]
 
 _MATCHING, _SHAPE = Matching(), IndexShape()
 

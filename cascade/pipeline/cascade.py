@@ -87,7 +87,7 @@ class Cascade:
         seen: list[Snapshot] | None = [] if request.explain else None
         ranked = self.ranked(query, request, deadline, seen)
         before_fetch = self.clock()
-        items, next_offset, dropped = self._fetched(self._filtered(query), request, ranked)
+        items, next_offset, dropped = self._fetched(self.filtered(query), request, ranked)
         ms = {**ranked.trace.ms, "fetch": (self.clock() - before_fetch) * 1e3}
         told: tuple[Explanation, ...] = ()
         if seen is not None:
@@ -138,7 +138,7 @@ class Cascade:
         if not np.isfinite(given).all():
             raise QueryError("scores has NaN or infinite values; accepted are finite numbers")
         listing = given_candidates(query, ids, given, self.documents)
-        kept = matches(self._filtered(query).filters, listing)
+        kept = matches(self.filtered(query).filters, listing)
         candidates = listing.take(kept) if not kept.all() else listing
         ranked, business, traces = self.reorder(candidates, deadline, None)
         trace = Trace(
@@ -172,7 +172,7 @@ class Cascade:
             seen: Receives the list as it stood after retrieval and after each step.
         """
         start = self.clock()
-        filtered = self._filtered(query)
+        filtered = self.filtered(query)
         finder = Finder(self.engine, self.business, self.minimum_match, deadline)
         found = finder.found(filtered, request, self.size)
         listing, beyond = self._lists(found.retrieval.candidates, request)
@@ -249,7 +249,7 @@ class Cascade:
         for doc_id in doc_ids:
             origin = listed(doc_id, ranked)
             if origin is None:
-                found, probe = finder.probed(query, self._filtered(query), doc_id)
+                found, probe = finder.probed(query, self.filtered(query), doc_id)
                 origin = Origin(doc_id, found, probe)
             if self.business is not None and ranked.business is not None:
                 told = self.business.explain(ranked.business, doc_id)
@@ -269,7 +269,8 @@ class Cascade:
         beyond = found.take(kept & ~inside)
         return found.take(kept & inside), beyond if len(beyond) else None
 
-    def _filtered(self, query: Query) -> Query:
+    def filtered(self, query: Query) -> Query:
+        """Return a query with the filters of the business layer."""
         if self.business is None:
             return query
         return replace(query, filters=both(query.filters, self.business.retrieval_filter(query)))

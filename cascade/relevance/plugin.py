@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Ndcg(Protocol):
-    """Measure nDCG at a cutoff."""
+    """Give what measures nDCG of the judged queries of a file."""
 
     def __call__(self, judgments: str | Path, at: int = 10, system: str = "final") -> Estimate:
         """Return it with its interval."""
@@ -85,7 +85,7 @@ def cascade_searches(request: pytest.FixtureRequest) -> Iterator[Searches]:
 
 @pytest.fixture
 def ndcg(cascade_searches: Searches, request: pytest.FixtureRequest) -> Ndcg:
-    """Measure nDCG; `ndcg("queries.csv") >= 0.6`, the path starting at the test's folder."""
+    """Give what measures nDCG of the judged queries of a file."""
 
     def measure(judgments: str | Path, at: int = 10, system: str = "final") -> Estimate:
         return cascade_searches.ndcg(_beside(request, judgments), at, system)
@@ -95,7 +95,7 @@ def ndcg(cascade_searches: Searches, request: pytest.FixtureRequest) -> Ndcg:
 
 @pytest.fixture
 def recall_at_window(cascade_searches: Searches, request: pytest.FixtureRequest) -> RecallAtWindow:
-    """Measure the recall of retrieval, as in `assert recall_at_window("queries.csv", 200) >= 0.9`."""
+    """Give what measures how much of what is relevant retrieval brings."""
 
     def measure(judgments: str | Path, window: int) -> Estimate:
         return cascade_searches.recall(_beside(request, judgments), window)
@@ -105,7 +105,7 @@ def recall_at_window(cascade_searches: Searches, request: pytest.FixtureRequest)
 
 @pytest.fixture
 def p95_ms(cascade_searches: Searches, request: pytest.FixtureRequest) -> P95:
-    """Measure the time of a page, as in `assert p95_ms("queries.csv") <= 50`."""
+    """Give what measures the time of a page."""
 
     def measure(judgments: str | Path, repeats: int = 1) -> Estimate:
         return cascade_searches.p95_ms(_beside(request, judgments), repeats)
@@ -115,7 +115,7 @@ def p95_ms(cascade_searches: Searches, request: pytest.FixtureRequest) -> P95:
 
 @pytest.fixture
 def share_of(cascade_searches: Searches, request: pytest.FixtureRequest) -> ShareOf:
-    """Measure a group's share, as in `assert share_of({"new_seller": 1}, "queries.csv") >= 0.1`."""
+    """Give what measures the share that a group has of the first page."""
 
     def measure(group: Mapping[str, Any], judgments: str | Path, at: int = 10) -> Estimate:
         return cascade_searches.share(group, _beside(request, judgments), at)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from cascade.judgments import Judgments
 from cascade.pipeline import Cascade
 from cascade.pipeline.trace import PageRequest, Snapshot
 from cascade.protocols import Asked, Run
+from cascade.workflows.ahead import Ahead
 from cascade.workflows.progress import Progress
 
 BM25, FINAL = "bm25", "final"
@@ -51,11 +52,14 @@ def full_rankings(
     found = Rankings()
     count = len(judgments.texts)
     request = PageRequest(size=1)
-    for number, (query_id, text) in enumerate(judgments.texts.items()):
+    queries = [Query(query_id, text, time=time) for query_id, text in judgments.texts.items()]
+    filtered = [cascade.filtered(query) for query in queries]
+    batched = replace(cascade, engine=Ahead(cascade.engine, filtered))
+    for number, query in enumerate(queries):
         seen: list[Snapshot] = []
-        ranked = cascade.ranked(Query(query_id, text, time=time), request, seen=seen)
+        ranked = batched.ranked(query, request, seen=seen)
         final = ranked.candidates
-        found.add(query_id, _steps(seen, final), ranked.retrieval.totals[0].value)
+        found.add(query.id, _steps(seen, final), ranked.retrieval.totals[0].value)
         if number % 20 == 19:
             progress("evaluate", number + 1, count)
     progress("evaluate", count, count)

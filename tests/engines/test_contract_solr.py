@@ -1,6 +1,7 @@
 """The engine on a real Solr keeps the contract of all engines, and what is its own."""
 
 import uuid
+from math import nan
 
 import pytest
 from contracts.engine import SCHEMA, EngineContract, UpdateContract, query
@@ -8,8 +9,8 @@ from contracts.engine import SCHEMA, EngineContract, UpdateContract, query
 from cascade.candidates import Query
 from cascade.catalogue import Catalogue, CatalogueWriter
 from cascade.engines.connection import Connection, IndexShape, Matching
-from cascade.engines.solr import open_host
-from cascade.errors import DocumentError, NotFoundError
+from cascade.engines.solr import View, open_host
+from cascade.errors import ConfigError, DocumentError, NotFoundError
 from cascade.filters import parse
 from cascade.hosting import BulkOptions, Place
 from cascade.protocols import Asked, Capability
@@ -18,7 +19,7 @@ from cascade.schema import Field, Kind, Schema
 pytestmark = pytest.mark.full
 
 NEVER_BY_ITSELF = IndexShape(refresh_s=3600.0)
-MATCHING = Matching()
+MATCHING, VIEW = Matching(), View()
 SMALL = BulkOptions(documents=100)
 
 
@@ -30,7 +31,7 @@ class Builder:
         self.folder = folder
         self.opened = []
 
-    def __call__(self, documents, schema=SCHEMA, matching=MATCHING, encoder=None):
+    def __call__(self, documents, schema=SCHEMA, matching=MATCHING, view=VIEW):
         name = f"contract-{uuid.uuid4().hex[:8]}-000001"
         place = Place(name, self.folder / name)
         host = open_host(Connection((self.url,), pool=4), matching, NEVER_BY_ITSELF)
@@ -44,7 +45,7 @@ class Builder:
             catalogue.finish()
         writer.finish()
         catalogue = Catalogue.open(place.folder, schema)
-        return host.engine(place, schema, catalogue, encoder)
+        return host.engine(place, schema, catalogue, view)
 
     def close(self):
         for host, place in self.opened:
@@ -87,7 +88,7 @@ class TestOwn:
         assert engine.capabilities == {
             *(Capability.FACETS, Capability.HIGHLIGHT, Capability.SORT, Capability.UPDATE),
             *(Capability.MINIMUM_MATCH, Capability.PHRASES, Capability.TYPOS),
-            Capability.TEMPLATE,
+            *(Capability.TEMPLATE, Capability.DOC_VALUES),
         }
 
     def test_parameters_of_a_request_are_never_put_into_a_text(self, make_engine):
@@ -165,6 +166,19 @@ class TestOwn:
         second.refresh()
         assert (ids(second, "oak"), ids(second, "tin")) == ([], ["1"])
 
+    def test_values_come_along_as_columns(self, make_engine):
+        documents = [
+            {"id": "a", "title": "cup", "price": 2.5, "added": "1970-01-01T00:01:00.5Z"},
+            {"id": "b", "title": "cup"},
+        ]
+        engine = make_engine(documents, view=View(columns=("added", "price")))
+        found = engine.retrieve([query("cup"), query("none")], 5).candidates
+        assert found.ids() == ["a", "b"]
+        assert found.columns["engine_price"].tolist() == pytest.approx([2.5, nan], nan_ok=True)
+        assert found.columns["engine_added"].tolist() == pytest.approx([60.5, nan], nan_ok=True)
+        with pytest.raises(ConfigError, match="brand: is no number or date field"):
+            make_engine(documents, view=View(columns=("brand",)))
+
     def test_nearest_vectors_are_fused_with_the_words(self, make_engine):
         schema = Schema("id", (Field("title", Kind.TEXT), Field("v", Kind.VECTOR, dims=2)))
         documents = [
@@ -173,7 +187,9 @@ class TestOwn:
             {"id": "both", "title": "cup and a saucer of tin", "v": [1, 0]},
             {"id": "none", "title": "mug", "v": [-1, 0]},
         ]
-        engine = make_engine(documents, schema, Matching(vector_field="v"), lambda _: [1.0, 0.0])
+        engine = make_engine(
+            documents, schema, Matching(vector_field="v"), View(encoder=lambda _: [1.0, 0.0])
+        )
         assert Capability.VECTORS in engine.capabilities
         found = engine.retrieve([Query("q", "cup")], 3)
         # both: 1/62 + 1/61; near: 1/62; word: 1/61 + 1/63

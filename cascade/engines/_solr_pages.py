@@ -1,0 +1,85 @@
+"""The documents of a page, as they were given, with their matches marked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cascade.candidates import Query
+from cascade.engines._asking import Words
+from cascade.engines._solr_index import Found, Hit, Plain, SolrIndex
+from cascade.engines._solr_query import ClauseWriter
+from cascade.engines.highlight import highlighted
+from cascade.errors import DocumentError
+from cascade.hosting import ID_FIELD, RAW_FIELD
+from cascade.protocols import PageDocument
+from cascade.schema import Schema
+
+
+@dataclass(frozen=True)
+class Pages:
+    """Read documents of one index by id.
+
+    Attributes:
+        index: The index.
+        clauses: Writes what must match.
+        schema: The fields.
+        words: Finds the words of a text.
+    """
+
+    index: SolrIndex
+    clauses: ClauseWriter
+    schema: Schema
+    words: Words
+
+    def found(
+        self,
+        query: Query,
+        ids: Sequence[str],
+        fields: Sequence[str] | None,
+        highlight: Sequence[str],
+    ) -> dict[str, PageDocument]:
+        """Return by id those documents that still pass the query's filters."""
+        terms = {name: self.words.terms(name, query.text) for name in highlight}
+        return {doc_id: self._page(raw, fields, terms) for doc_id, raw in self._stored(query, ids)}
+
+    def _stored(self, query: Query, ids: Sequence[str]) -> list[tuple[str, dict[str, Any]]]:
+        key = self.clauses.key
+        found = self.clauses.page(ids, query.filters)
+        body = {
+            "query": found.score,
+            "filter": found.queries,
+            "params": dict(found.params),
+            "limit": len(ids),
+        }
+        if self.index.ours:
+            # `id` is stored, as the text is; the copy in doc values would be a second place.
+            body["fields"] = [f"{ID_FIELD}:{key}", RAW_FIELD]
+            hits = self.index.search(body, Found[Hit]).response.docs
+            return [(hit.cascade_id, json.loads(hit.cascade_raw)) for hit in hits]
+        body["fields"] = "*"
+        plain = self.index.search(body, Found[Plain]).response.docs
+        shown = [{k: v for k, v in one.items() if k != "_version_"} for one in plain]
+        return [(str(one[key]), {self.schema.id: one[key], **one}) for one in shown]
+
+    def _page(
+        self,
+        raw: Mapping[str, Any],
+        fields: Sequence[str] | None,
+        terms: Mapping[str, Sequence[str]],
+    ) -> PageDocument:
+        kept = raw if fields is None else {name: raw[name] for name in fields if name in raw}
+        if not terms:
+            return PageDocument(kept)
+        try:
+            texts = self.schema.document(raw).texts
+        except DocumentError:
+            return PageDocument(kept)  # of others, with what our schema does not accept
+        marked = {}
+        for name, found in terms.items():
+            fragment = highlighted(texts.get(name, ()), found, self.words.analysers[name])
+            if fragment is not None:
+                marked[name] = fragment
+        return PageDocument(kept, marked)

@@ -56,8 +56,8 @@ def _node(tree: Mapping[str, Any], at: int, names: Sequence[str]) -> dict[str, A
 def threshold(condition: np.float32) -> np.float32:
     """Return the highest t for which `t + SLACK < condition`.
 
-    `x <= t + SLACK` then says what `x < condition` says, but of numbers that float32 has between
-    the two: there are none for conditions from 0.001 on, and nearer to 0 a gap below 1e-10 may remain.
+    `x <= t + SLACK` then says what `x < condition` says, but of the numbers between the two: for
+    conditions from 0.001 on float32 has none, and nearer to 0 a gap below 1e-10 may remain.
     """
     found = np.nextafter(condition - SLACK, np.float32(np.inf))
     while found + SLACK >= condition:

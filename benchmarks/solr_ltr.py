@@ -17,11 +17,12 @@ import os
 import re
 import secrets
 import shutil
+import statistics
 import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ from _shop import judgments, machine, opened, products, query_texts, shop, shown
 from _solr_model import MISSING, PACKAGE, additive_trees, missing_left, same_values, stand_ins
 from rank_1000 import features_40
 
-from cascade.candidates import Candidates, Float32, Int32, Query
+from cascade.candidates import Documents, Float32, Int32, Query
 from cascade.config import Config, judgments_columns, load_config, schema_of, store_of
 from cascade.config.engines import connection_of, matching_of, shape_of
 from cascade.engines._solr_fields import give_fields
@@ -45,7 +46,8 @@ from cascade.features import Features, build_features
 from cascade.hosting import Place
 from cascade.indexing import Files, build
 from cascade.judgments import read_judgments
-from cascade.pipeline import Cascade, Stage
+from cascade.pipeline import Cascade, Outcome, Stage
+from cascade.pipeline.trace import Ranked
 from cascade.protocols import Engine
 from cascade.rankers import OnnxRanker
 from cascade.schema import Kind, Schema
@@ -56,6 +58,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SIZE = 200
 DEPTH = 6
 ROUNDS = 3
+ALONE, THEIRS, OURS = "retrieval alone", "Solr's module", "this system"
 NOW = 1_748_736_000.0
 CONFIGSET = "cascade-ltr"
 VERSION = "8.11.4"
@@ -165,12 +168,10 @@ class Peer:
 
     Attributes:
         url: The server.
-        replayer: Sends requests.
         requests: What our retrieval asks for each query.
     """
 
     url: str
-    replayer: Replayer
     requests: dict[str, bytes]
 
     def upload(self, features: Sequence[dict[str, Any]], raw: bytes) -> str:
@@ -204,11 +205,12 @@ class Peer:
         length = b"Content-Length: %d" % len(body)
         return re.sub(rb"(?i)content-length: \d+", length, head) + b"\r\n\r\n" + body
 
-    def ranked(self, request: bytes) -> tuple[Int32, Float32]:
-        """Return the rows and scores of an answer, best first."""
-        docs = _ANSWER.decode(self.replayer.send(request)).response.docs
-        rows = np.array([doc.cascade_row for doc in docs], dtype=np.int32)
-        return rows, np.array([doc.score for doc in docs], dtype=np.float32)
+
+def answered(replayer: Replayer, request: bytes) -> tuple[Int32, Float32]:
+    """Return the rows and scores of an answer, best first."""
+    docs = _ANSWER.decode(replayer.send(request)).response.docs
+    rows = np.array([doc.cascade_row for doc in docs], dtype=np.int32)
+    return rows, np.array([doc.score for doc in docs], dtype=np.float32)
 
 
 def put(url: str, value: object) -> None:
@@ -227,16 +229,11 @@ def recorded(config: Config, url: str, texts: Sequence[str]) -> dict[str, bytes]
     engine, _ = opened(replace(config, settings=settings))
     for text in texts:
         recorder.forget()
-        if len(engine.retrieve([query_of(text)], SIZE).candidates) == SIZE:
+        if len(engine.retrieve([asked(text, text)], SIZE).candidates) == SIZE:
             [found[text]] = recorder.requests()
     engine.close()
     recorder.close()
     return found
-
-
-def query_of(text: str) -> Query:
-    """Return the query of a text."""
-    return Query(text, text, time=NOW)
 
 
 def exact_features(schema: Schema) -> tuple[Features, list[str]]:
@@ -247,51 +244,57 @@ def exact_features(schema: Schema) -> tuple[Features, list[str]]:
     return build_features(definitions, schema), names
 
 
-def cascade_of(engine: Engine, features: Features, raw: bytes, documents: Any) -> Cascade:  # noqa: ANN401
+def cascade_of(engine: Engine, features: Features, raw: bytes, documents: Documents) -> Cascade:
     """Return a cascade whose only stage is these trees, on all candidates."""
     ranker = OnnxRanker(trees_to_onnx(raw, best_iteration=None), features)
     return Cascade(engine, documents, (Stage("trees", ranker, SIZE),), size=SIZE)
 
 
-def same_candidates(theirs: Int32, ours: Candidates, text: str) -> None:
+def same_candidates(theirs: Int32, ours: Ranked, text: str) -> None:
     """End the run if both did not rerank the same documents."""
-    if len(ours) != SIZE or set(theirs.tolist()) != set(ours.rows.tolist()):
+    if ours.trace.stages[0].outcome is not Outcome.RAN:
+        raise SystemExit(f"the trees did not run for {text!r}: {ours.trace.stages[0]}")
+    rows = ours.candidates.rows
+    if len(rows) != SIZE or set(theirs.tolist()) != set(rows.tolist()):
         raise SystemExit(f"the candidates of {text!r} differ")
 
 
-def same_order(peer: Peer, model: str, cascade: Cascade) -> int:
+def same_order(peer: Peer, replayer: Replayer, model: str, cascade: Cascade) -> int:
     """Return how many rows are equal in score and order; end the run if any is not.
 
     Among equal scores the order is free: Solr goes by its own numbers, we by that of retrieval.
     """
     for text in peer.requests:
-        rows, scores = peer.ranked(peer.reranking(text, model))
-        ours = cascade.ranked(query_of(text)).candidates
-        same_candidates(rows, ours, text)
+        rows, scores = answered(replayer, peer.reranking(text, model))
+        ranked = cascade.ranked(asked(text, text))
+        same_candidates(rows, ranked, text)
+        ours = ranked.candidates
         if not np.array_equal(scores, ours.scores):
             raise SystemExit(f"the scores of {text!r} differ: {scores[:5]} and {ours.scores[:5]}")
-        if not np.array_equal(rows[np.lexsort((rows, -scores))], _parted(ours)):
+        if not np.array_equal(untied(rows, scores), untied(ours.rows, ours.scores)):
             raise SystemExit(f"the order of {text!r} differs")
     return len(peer.requests) * SIZE
 
 
-def _parted(ours: Candidates) -> Int32:
+def untied(rows: Int32, scores: Float32) -> Int32:
     """Return the rows by (score descending, row ascending)."""
-    return ours.rows[np.lexsort((ours.rows, -ours.scores))]
+    return rows[np.lexsort((rows, -scores))]
 
 
-def measured(peer: Peer, model: str, cascade: Cascade) -> dict[str, list[float]]:
+def measured(
+    peer: Peer, replayer: Replayer, model: str, cascade: Cascade
+) -> dict[str, list[float]]:
     """Return the seconds of each query, the best of its rounds; the first rounds only warm up."""
     rounds: list[dict[str, list[float]]] = []
     for turn in range(2 * ROUNDS):
         taken: dict[str, list[float]] = {}
         for number, text in enumerate(peer.requests):
-            query, plain, both = query_of(text), peer.requests[text], peer.reranking(text, model)
+            query, plain, both = asked(text, text), peer.requests[text], peer.reranking(text, model)
             ours, theirs = [], []
             sides: list[tuple[str, Callable[[], None]]] = [
-                ("retrieval alone", lambda: theirs.append(peer.ranked(plain)[0])),  # noqa: B023
-                ("Solr's module", lambda: theirs.append(peer.ranked(both)[0])),  # noqa: B023
-                ("this system", lambda: ours.append(cascade.ranked(query).candidates)),  # noqa: B023
+                (ALONE, lambda: theirs.append(answered(replayer, plain)[0])),  # noqa: B023
+                (THEIRS, lambda: theirs.append(answered(replayer, both)[0])),  # noqa: B023
+                (OURS, lambda: ours.append(cascade.ranked(query))),  # noqa: B023
             ]
             at = (number + turn) % len(sides)
             for name, work in sides[at:] + sides[:at]:
@@ -316,16 +319,16 @@ def main() -> None:
     parser.add_argument("--trees", type=int, default=300)
     parser.add_argument("--url", help="a standalone Solr with the module; else one is started")
     parser.add_argument("--home", type=Path, help="the home of that Solr, to put a configset into")
-    asked = parser.parse_args()
-    if (asked.url is None) != (asked.home is None):
+    given = parser.parse_args()
+    if (given.url is None) != (given.home is None):
         parser.error("give --url and --home, or neither")
-    with server(asked.url, asked.home) as url:
-        config = on_solr(asked.listings, url)
+    with server(given.url, given.home) as url:
+        config = on_solr(given.listings, url)
         host = Solr8(connection_of(config), matching_of(config), shape_of(config))
         source = Files((products(config),))
         place = build(store_of(config), schema_of(config), source, host).generation.place
         try:
-            compare(config, url, asked.queries, asked.trees)
+            compare(config, url, given.queries, given.trees)
         finally:
             host.drop(place)
             host.close()
@@ -337,44 +340,46 @@ def compare(config: Config, url: str, queries: int, trees: int) -> None:
     engine, catalogue = opened(config)
     schema = catalogue.schema
     requests = recorded(config, url, query_texts(config, 2 * queries))
-    requests = dict(list(requests.items())[:queries])
-    peer = Peer(url, Replayer(url), requests)
+    peer = Peer(url, dict(list(requests.items())[:queries]))
     judged = read_judgments(judgments(config), judgments_columns(config))
 
-    def trained(features: Features) -> bytes:
-        ask = Sampling(size=SIZE)
-        return boosted(retrieved_dataset(engine, features, judged, ask, _asked), trees)
+    def sides(features: Features, theirs: Sequence[dict[str, Any]]) -> tuple[str, Cascade]:
+        taken = retrieved_dataset(engine, features, judged, Sampling(size=SIZE), asked)
+        raw = boosted(taken, trees)
+        return peer.upload(theirs, raw), cascade_of(engine, features, raw, catalogue)
 
+    print(f"{SIZE} candidates of {len(catalogue):,} listings, {len(peer.requests)} queries")
+    print(f"{trees} trees of depth {DEPTH}; {machine()}")
     exact, numbers = exact_features(schema)
-    raw = trained(exact)
-    rows = same_order(
-        peer, peer.upload(same_values(numbers), raw), cascade_of(engine, exact, raw, catalogue)
-    )
+    model, cascade = sides(exact, same_values(numbers))
+    with closing(Replayer(url)) as replayer:
+        rows = same_order(peer, replayer, model, cascade)
+        seen = measured(peer, replayer, model, cascade)
+    print(f"{len(exact)} features that both know exactly, fields and the score of retrieval")
+    print(f"  {rows:,} rows: the same candidates, the same scores bit for bit, the same order")
+    show(seen)
     features = features_40(schema)
-    raw = trained(features)
     boosts = {spec.name: spec.boost for spec in schema.of_kind(Kind.TEXT) if spec.boost > 0}
-    model = peer.upload(stand_ins(features.definitions(), boosts), raw)
-    seen = measured(peer, model, cascade_of(engine, features, raw, catalogue))
-    peer.replayer.close()
+    model, cascade = sides(features, stand_ins(features.definitions(), boosts))
+    with closing(Replayer(url)) as replayer:
+        seen = measured(peer, replayer, model, cascade)
     engine.close()
-
-    print(f"{SIZE} candidates of {len(catalogue):,} listings, {len(requests)} queries; {machine()}")
-    print(f"{trees} trees of depth {DEPTH} on {len(features)} features")
-    print(
-        f"the same trees on {len(exact)} equal features: {rows:,} rows with equal scores, bit for"
-    )
-    print("bit, in equal order; with either model the same candidates for every query")
-    for name, seconds in seen.items():
-        print(f"{name:16} {shown(seconds)}")
-    alone = np.array(seen["retrieval alone"])
-    for name in ("Solr's module", "this system"):
-        added = np.median(np.array(seen[name]) - alone) * 1e3
-        print(f"{name:16} adds {added:6.2f} ms to retrieval, median")
-    ratio = np.median(seen["Solr's module"]) / np.median(seen["this system"])
+    print(f"{len(features)} features, on Solr's side by fields, functions and queries")
+    show(seen)
+    ratio = statistics.median(seen[THEIRS]) / statistics.median(seen[OURS])
     print(f"ratio: {ratio:.2f} times as fast as Solr's module, retrieval included")
 
 
-def _asked(query_id: str, text: str) -> Query:
+def show(seen: dict[str, list[float]]) -> None:
+    """Print the times of one model, and what reranking adds to retrieval."""
+    for name, seconds in seen.items():
+        added = statistics.median(a - b for a, b in zip(seconds, seen[ALONE], strict=True)) * 1e3
+        beyond = "" if name == ALONE else f"   beyond retrieval alone {added:6.2f} ms"
+        print(f"  {name:16} {shown(seconds)}{beyond}")
+
+
+def asked(query_id: str, text: str) -> Query:
+    """Return the query of a judgment."""
     return Query(query_id, text, time=NOW)
 
 

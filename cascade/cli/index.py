@@ -63,15 +63,19 @@ def build(
 ) -> None:
     """Build an index from product files, or from another index, and make it the live one.
 
-    After a build that was killed, the same command goes on where the server's last answer was.
+    After a build that was killed, the same command goes on where the server's last answer was. An
+    index that others own (engine.owned = false) is only read: its catalogue is made, and neither
+    option is given.
     """
-    if bool(inputs) == (from_index is not None):
-        raise click.UsageError("give either --input or --from-index")
     config = chosen(config_path, overrides, name)
+    if inputs and from_index is not None:
+        raise click.UsageError("give either --input or --from-index")
+    if config.settings.engine.owned and not inputs and from_index is None:
+        raise click.UsageError("give --input or --from-index")
     with progress_bar() as progress:
         report = build_index(
             config,
-            inputs if from_index is None else from_index,
+            (inputs or None) if from_index is None else from_index,
             on_error=OnError(on_error),
             swap=not no_swap,
             beside=True,

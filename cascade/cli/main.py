@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from cascade import __version__
+from cascade.cli.adopt import adopt
 from cascade.cli.bench import bench
 from cascade.cli.demo import demo
 from cascade.cli.generations import gc, rollback, swap, verify
@@ -25,7 +26,7 @@ def main() -> None:
     """
 
 
-for command in (demo, index, train, evaluate, search, explain, models, serve, bench):
+for command in (demo, adopt, index, train, evaluate, search, explain, models, serve, bench):
     main.add_command(command)
 for command in (update, follow, swap, rollback, gc, verify, schema):
     index.add_command(command)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cascade.engines._solr_client import SolrClient, admin, reading, reason, refusal
+from cascade.engines._solr_client import BAD_REQUEST, SolrClient, admin, reading, reason, refusal
 from cascade.engines.connection import IndexShape
 from cascade.errors import CascadeError, EngineError, NotFoundError
 
@@ -86,7 +86,9 @@ class Collections:
         """Remove the configset that was made for a collection, if there is one."""
         known = self._client.json(reading(_CONFIGS, action="LIST")).get("configSets", ())
         if _OWN + name in known:
-            self._client.send(admin(_CONFIGS, "DELETE", name=_OWN + name))
+            # One that is in use is left: it belongs to a collection of that name.
+            ask = admin(_CONFIGS, "DELETE", name=_OWN + name)
+            self._client.send(ask, allow=frozenset({BAD_REQUEST}))
 
     def remove(self, name: str) -> None:
         """Remove a collection, its configset and the aliases that name nothing else."""

@@ -51,6 +51,8 @@ class SolrHost:
         shape: How new indexes are laid out.
     """
 
+    _making = threading.Lock()
+
     def __init__(self, connection: Connection, matching: Matching, shape: IndexShape) -> None:
         self._connection = connection
         self._client = SolrClient(connection)
@@ -77,14 +79,17 @@ class SolrHost:
             raise RefusedError(
                 f"{place.name!r} is on the server already; give another name, or drop it"
             )
-        holders.make(place.name)
-        try:
-            index = self._index(place.name)
-            give_fields(self._client, index.path, wanted)
-            index.mark(Marker(place.name, uuid.uuid4().hex, about))
-        except CascadeError:
-            holders.remove(place.name)
-            raise
+        # Solr writes a shared configset's file without looking: a core must read it, and add to
+        # it, before another does.
+        with self._making:
+            holders.make(place.name)
+            try:
+                index = self._index(place.name)
+                give_fields(self._client, index.path, wanted)
+                index.mark(Marker(place.name, uuid.uuid4().hex, about))
+            except CascadeError:
+                holders.remove(place.name)
+                raise
 
     def open_writer(
         self, place: Place, schema: Schema, options: BulkOptions = _BULK

@@ -332,7 +332,8 @@ class Cascade:
                     dropped += 1
                     continue
                 rank = request.offset + len(items) + 1
-                items.append(Item(doc_id, rank, float(score), document.fields, document.highlights))
+                fields = self.documents.schema.shown(document.fields)
+                items.append(Item(doc_id, rank, float(score), fields, document.highlights))
             at += len(rows)
         deeper = at < total or not ranked.complete
         return tuple(items), (at if deeper and at < MAX_DEPTH and items else None), dropped

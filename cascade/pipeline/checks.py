@@ -46,12 +46,12 @@ def _check_query(query: Query) -> None:
 
 def _check_fields(request: PageRequest, schema: Schema) -> None:
     keywords = [f.name for f in schema.of_kind(Kind.KEYWORD)]
-    numbers = [f.name for f in schema.of_kind(Kind.NUMBER, Kind.DATE)]
+    numbers = [f.name for f in schema.filterable.values() if f.kind is not Kind.KEYWORD]
     texts = [f.name for f in schema.of_kind(Kind.TEXT)]
     sort = (request.sort.field,) if request.sort else ()
     collapse = (request.collapse,) if request.collapse is not None else ()
     for what, names, valid in (
-        ("facets", request.facets, keywords),
+        ("facets", request.facets, list(schema.faceted)),
         ("collapse", collapse, keywords),
         ("sort", sort, numbers),
         ("highlight", request.highlight, texts),

@@ -11,10 +11,12 @@ from typing import Any
 
 from cascade.catalogue import Catalogue
 from cascade.config import Config, open_host, schema_of, store_of
-from cascade.config.engines import has_log, index_of
+from cascade.config.engines import has_log, index_of, log_of
+from cascade.errors import InputError, RefusedError
 from cascade.indexing import BuildReport, Files, IndexSource, OnError, build
 from cascade.indexing.build import BuildOptions
 from cascade.indexing.checksums import compare
+from cascade.indexing.snapshot import SnapshotOptions, read_catalogue
 from cascade.workflows.generations import checks_of
 from cascade.workflows.progress import Progress, silent
 from cascade.workflows.updates import updater_of
@@ -25,7 +27,7 @@ GZIP_RATIO = 4
 
 def build_index(
     config: Config,
-    inputs: Sequence[Path] | str,
+    inputs: Sequence[Path] | str | None,
     *,
     on_error: OnError = OnError.REFUSE,
     swap: bool = True,
@@ -36,7 +38,8 @@ def build_index(
 
     Args:
         config: The settings.
-        inputs: Product files, or the name of an index of the same server.
+        inputs: Product files, or the name of an index of the same server. None reads the
+            configured index itself, which is the one way where others own it.
         on_error: What a bad line does.
         swap: Whether the new generation becomes the live one.
         beside: Whether a process of its own reads and analyses, if there is much to read and a
@@ -50,6 +53,10 @@ def build_index(
         EngineError: If the server fails; the next build of the same goes on from there.
     """
     schema, settings = schema_of(config), index_of(config)
+    if not config.settings.engine.owned:
+        return _read_catalogue(config, inputs, SnapshotOptions(on_error, swap), progress)
+    if inputs is None:
+        raise InputError("nothing to build from; give product files or the name of an index")
     with closing(open_host(config, schema)) as host:
         source = IndexSource(host, inputs) if isinstance(inputs, str) else Files(tuple(inputs))
         options = BuildOptions(
@@ -65,6 +72,26 @@ def build_index(
                 options, log_position=hooks.position, before_publish=hooks.before_publish
             )
         return build(store_of(config), schema, source, host, options, progress)
+
+
+def _read_catalogue(
+    config: Config,
+    inputs: Sequence[Path] | str | None,
+    options: SnapshotOptions,
+    progress: Progress,
+) -> BuildReport:
+    """Make the catalogue of an index that others own."""
+    name = config.settings.engine.index
+    if inputs is not None:
+        raise RefusedError(
+            f"the index {name!r} is not ours (engine.owned = false), so it is not filled: leave "
+            "--input and --from-index out to read its catalogue"
+        )
+    schema, keep = schema_of(config), index_of(config).keep
+    position = log_of(config).position if has_log(config) else None
+    options = replace(options, keep=keep, log_position=position)
+    with closing(open_host(config, schema)) as host:
+        return read_catalogue(store_of(config), schema, host, options, progress)
 
 
 def _worth_a_process(inputs: Sequence[Path] | str) -> bool:

@@ -183,6 +183,36 @@ class TestSwaps:
         mine = [name for name in status if name.startswith(index_of(place))]
         assert mine == [index_of(place)]
 
+    def test_indexes_of_several_schemas_made_at_once_survive_a_reload(self, host, make_place):
+        # Solr reads the file of the shared configset anew: no field may be lost from it.
+        unique = uuid.uuid4().hex[:6]
+        schemas = [
+            Schema("id", (Field(f"t{unique}{i}", Kind.TEXT), Field("title", Kind.TEXT)))
+            for i in range(4)
+        ]
+        places = [make_place("schemas", i) for i in range(4)]
+        failures = []
+
+        def make(place, schema):
+            try:
+                host.create(place, schema, {})
+            except CascadeError as error:
+                failures.append(error)
+
+        threads = [
+            threading.Thread(target=make, args=pair) for pair in zip(places, schemas, strict=True)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert failures == []
+        for place, schema in zip(places, schemas, strict=True):
+            ask(f"{host.server.url}/admin/cores?action=RELOAD&core={place.name}")
+            raw = {"id": "1", schema.fields[0].name: "cup"}
+            host.apply(place, schema, [Change("1", 0, schema.document(raw))])
+            assert host.state(place).documents == 1
+
 
 FIELDS = [
     {"name": "sku", "type": "string", "stored": True},

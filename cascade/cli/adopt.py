@@ -86,7 +86,8 @@ def _tell(adopted: Adopted) -> None:
         )
     out.print(
         f"{blind.blind:,} of {blind.rows:,} rows found ({blind.share:.1%}) have no term of their "
-        f"query in a field of the schema ({blind.queries} queries)"
+        f"query in a field of the schema ({blind.queries} queries)",
+        soft_wrap=True,
     )
     if blind.share > WARNED_SHARE:
         out.print(

@@ -21,8 +21,7 @@ from cascade.errors import EngineError, NotFoundError, RefusedError
 _CORES = "/admin/cores"
 _EMPTY = ".empty."
 _NUMBERED = re.compile(r"-\d{6}(\.[0-9a-f]{8})?\Z")
-"""What a core of ours is called that is no alias: as its own index, or as another that it was
-swapped with."""
+"""How the name of an index of ours ends, and a core's whose name was taken."""
 
 
 class Cores:
@@ -49,8 +48,9 @@ class Cores:
         found = self._look() if fresh or name not in self._names else self._names
         if name in found:
             return found[name]
-        # A core of others may lie in a folder of another name; a generation never does.
-        return name if name in found.values() and not _NUMBERED.search(name) else None
+        # A core of others may lie in a folder of another name.
+        folder = _folder_of(found, name)
+        return name if folder is not None and not _moved(name, folder) else None
 
     def make(self, name: str) -> None:
         """Make an empty core in a folder of the index's name.
@@ -78,13 +78,12 @@ class Cores:
     def target(self, alias: str) -> str | None:
         """Return the index behind a core's name; the name of an index gives itself."""
         found = self._look()
-        if _NUMBERED.search(alias):
-            # A core of this name may be another index, which took the name in a swap.
-            return alias if alias in found else None
-        behind = next((index for index, core in found.items() if core == alias), None)
+        if alias in found and _NUMBERED.search(alias):
+            return alias
+        behind = _folder_of(found, alias)
         if behind is None:
             return alias if alias in found else None
-        return None if _EMPTY in behind else behind
+        return None if _EMPTY in behind or _moved(alias, behind) else behind
 
     def point(self, alias: str, name: str) -> None:
         """Exchange the names of the core called `alias` and of the index's core.
@@ -99,7 +98,7 @@ class Cores:
         core = found[name]
         if core == alias:
             return
-        if not _NUMBERED.search(core):
+        if core != name and not _moved(core, name):
             raise RefusedError(
                 f"the core of {name!r} is called {core!r} already, and a core of a standalone Solr "
                 f"has one name; take {alias!r} for another index, or use SolrCloud, which has "
@@ -152,3 +151,20 @@ class Cores:
 def _folder(path: str) -> str:
     kind = PureWindowsPath if "\\" in path else PurePosixPath
     return kind(path.rstrip("/\\")).name
+
+
+def _folder_of(found: Mapping[str, str], core: str) -> str | None:
+    return next((folder for folder, name in found.items() if name == core), None)
+
+
+def _moved(core: str, folder: str) -> bool:
+    """Return whether a core's name is that of another index of its kind, which it was swapped with.
+
+    So `products-000008` may be what `products-000007` is called; any other name is an alias.
+    """
+    own, other = _NUMBERED.search(folder), _NUMBERED.search(core)
+    return bool(own and other) and _index(core) == _index(folder)
+
+
+def _index(name: str) -> str:
+    return _NUMBERED.sub("", name)

@@ -113,6 +113,23 @@ def adopt(takeover: Takeover, folder: Path) -> Adopted:
     )
 
 
+_RANKING = """
+# The columns of the file of judgments that `cascade train` learns from.
+[judgments]
+query = "query"
+doc_id = "doc_id"
+grade = "grade"
+
+[[stages]]
+name = "linear"
+ranker = "linear"
+window = 1000
+
+[[stages]]
+name = "trees"
+ranker = "trees"
+window = 300
+"""
 _PLACEHOLDER = '[fields.text]\ntype = "text"\n'
 
 
@@ -166,7 +183,7 @@ def _config_text(takeover: Takeover, kind: str, query: FoundQuery) -> str:
     if query.hints:
         lines += ["# Without the template, these settings would say nearly the same:"]
         lines += [f"# {key} = {json.dumps(value)}" for key, value in query.hints.items()]
-    return "\n".join([*lines, ""])
+    return "\n".join([*lines, _RANKING])
 
 
 def _write_schema(

@@ -175,6 +175,16 @@ class TestSwaps:
         assert host.target(alias) == one.name
         assert {raw["price"] for raw in all_of(host.documents(three.name))} == {2}
 
+    def test_an_alias_may_end_as_an_index_does(self, host, make_place):
+        one, two = make_place("shop-123456", 1), make_place("shop-123456", 2)
+        for number, place in enumerate((one, two)):
+            fill(host, place, numbered(number))
+            host.point(index_of(one), place)
+            assert host.target(index_of(one)) == place.name
+        assert {raw["price"] for raw in all_of(host.documents(one.name))} == {0}
+        with pytest.raises(RefusedError, match="has one name"):
+            host.point(f"{index_of(one)}-b", two)
+
     def test_a_first_alias_leaves_nothing_behind(self, host, make_place):
         place = make_place("first", 1)
         fill(host, place, numbered(1))

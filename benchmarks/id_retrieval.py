@@ -22,8 +22,8 @@ from typing import Any
 import msgspec
 from _shop import machine, shown
 
-from cascade.engines._rest_client import RestClient
-from cascade.engines._rest_host import ELASTICSEARCH, OPENSEARCH, RestHost
+from cascade.engines._rest.client import RestClient
+from cascade.engines._rest.host import ELASTICSEARCH, OPENSEARCH, RestHost
 from cascade.engines.connection import Connection, IndexShape
 from cascade.engines.elasticsearch import ElasticsearchClient
 from cascade.engines.opensearch import OpenSearchClient

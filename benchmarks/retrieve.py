@@ -14,7 +14,7 @@ from _shop import indexed, machine, opened, query_texts, shown
 
 from cascade.candidates import Query
 from cascade.config import store_of
-from cascade.engines._embedded_index import SOURCE
+from cascade.engines._embedded.index import SOURCE
 from cascade.protocols import Asked
 from cascade.schema import Kind
 from cascade.text import analyser

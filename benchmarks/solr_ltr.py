@@ -37,8 +37,8 @@ from rank_1000 import features_40
 from cascade.candidates import Documents, Float32, Int32, Query
 from cascade.config import Config, judgments_columns, load_config, schema_of, store_of
 from cascade.config.engines import connection_of, matching_of, shape_of
-from cascade.engines._solr_fields import give_fields
-from cascade.engines._solr_index import Marker
+from cascade.engines._solr.fields import give_fields
+from cascade.engines._solr.index import Marker
 from cascade.engines.connection import IndexShape
 from cascade.engines.mappings import render_solr
 from cascade.engines.solr import SolrHost

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cascade.catalogue import Catalogue, CatalogueWriter
-from cascade.engines._embedded_writer import EmbeddedWriter
+from cascade.engines._embedded.writer import EmbeddedWriter
 from cascade.engines.embedded import EmbeddedEngine
 from cascade.schema import Schema, parse_schema
 

@@ -21,8 +21,8 @@ from contracts.engine import (
 
 from cascade.candidates import Query
 from cascade.catalogue import Catalogue, CatalogueWriter
-from cascade.engines._embedded_index import is_in_row_order, row_ranges
-from cascade.engines._embedded_writer import EmbeddedWriter
+from cascade.engines._embedded.index import is_in_row_order, row_ranges
+from cascade.engines._embedded.writer import EmbeddedWriter
 from cascade.engines.embedded import EmbeddedEngine
 from cascade.errors import ChecksumError, EngineError, NotFoundError
 from cascade.protocols import Asked, Sort

@@ -8,13 +8,13 @@ import orjson
 import pytest
 from bulk_server import BulkServer
 
-from cascade.engines._rest_bulk import (
+from cascade.engines._rest.bulk import (
     BulkSender,
     delete_action,
     index_action,
     requests_of,
 )
-from cascade.engines._rest_host import ELASTICSEARCH, RestHost
+from cascade.engines._rest.host import ELASTICSEARCH, RestHost
 from cascade.engines.connection import Connection, IndexShape
 from cascade.engines.elasticsearch import ElasticsearchClient
 from cascade.errors import DocumentError, EngineError, EngineUnavailableError, RefusedError

@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from cascade.engines._rest_client import Answer, Request, authorization, reason, refusal
+from cascade.engines._rest.client import Answer, Request, authorization, reason, refusal
 from cascade.engines.connection import Auth, Connection
 from cascade.engines.elasticsearch import ElasticsearchClient
 from cascade.engines.opensearch import OpenSearchClient

@@ -8,7 +8,7 @@ import pytest
 from contracts.engine import SCHEMA
 
 from cascade.engines._asking import MAX_QUERY_TERMS, Words, facet_groups, needed
-from cascade.engines._rest_answers import (
+from cascade.engines._rest.answers import (
     Found,
     facets_of,
     matched_scores,
@@ -19,12 +19,12 @@ from cascade.engines._rest_answers import (
     total_of,
     values_of,
 )
-from cascade.engines._rest_client import Answer, Request
-from cascade.engines._rest_fields import IndexField, fields_of_others, fields_of_ours
-from cascade.engines._rest_filters import filter_clauses
-from cascade.engines._rest_fusion import fused
-from cascade.engines._rest_query import MAX_CLAUSES, QueryWriter, counting, ranked
-from cascade.engines._rest_template import Template
+from cascade.engines._rest.client import Answer, Request
+from cascade.engines._rest.fields import IndexField, fields_of_others, fields_of_ours
+from cascade.engines._rest.filters import filter_clauses
+from cascade.engines._rest.fusion import fused
+from cascade.engines._rest.query import MAX_CLAUSES, QueryWriter, counting, ranked
+from cascade.engines._rest.template import Template
 from cascade.engines.connection import Matching
 from cascade.errors import ConfigError, DeadlineError, EngineError, NotFoundError, QueryError
 from cascade.filters import AllOf, parse

@@ -10,10 +10,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from cascade.engines._solr_client import SolrClient, admin, reading
-from cascade.engines._solr_cores import Cores
-from cascade.engines._solr_index import Found, Hit, SolrIndex
-from cascade.engines._solr_writer import BatchSender, Item, SolrBulkWriter
+from cascade.engines._solr.client import SolrClient, admin, reading
+from cascade.engines._solr.cores import Cores
+from cascade.engines._solr.index import Found, Hit, SolrIndex
+from cascade.engines._solr.writer import BatchSender, Item, SolrBulkWriter
 from cascade.engines.connection import Auth, Connection, IndexShape
 from cascade.errors import (
     ConfigError,

@@ -6,9 +6,9 @@ import re
 import pytest
 
 from cascade.engines._asking import Words
-from cascade.engines._rest_fields import IndexField, fields_of_ours
-from cascade.engines._solr_query import ClauseWriter, instant, number
-from cascade.engines._solr_template import Template
+from cascade.engines._rest.fields import IndexField, fields_of_ours
+from cascade.engines._solr.query import ClauseWriter, instant, number
+from cascade.engines._solr.template import Template
 from cascade.engines.connection import Matching
 from cascade.errors import ConfigError
 from cascade.filters import parse

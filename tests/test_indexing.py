@@ -14,7 +14,7 @@ import pytest
 
 from cascade.catalogue import Catalogue
 from cascade.config import load_config, store_of
-from cascade.engines._embedded_writer import EmbeddedWriter
+from cascade.engines._embedded.writer import EmbeddedWriter
 from cascade.engines.embedded import EmbeddedEngine
 from cascade.engines.embedded_host import EmbeddedHost
 from cascade.errors import (

@@ -25,7 +25,7 @@ def _embedded(config: Config, schema: Schema) -> IndexHost:
 
 
 def _elasticsearch(config: Config, schema: Schema) -> IndexHost:
-    from cascade.engines._rest_host import ELASTICSEARCH, rest_host
+    from cascade.engines._rest.host import ELASTICSEARCH, rest_host
     from cascade.engines.elasticsearch import ElasticsearchClient
 
     connection = connection_of(config)
@@ -34,7 +34,7 @@ def _elasticsearch(config: Config, schema: Schema) -> IndexHost:
 
 
 def _opensearch(config: Config, schema: Schema) -> IndexHost:
-    from cascade.engines._rest_host import OPENSEARCH, rest_host
+    from cascade.engines._rest.host import OPENSEARCH, rest_host
     from cascade.engines.opensearch import OpenSearchClient
 
     connection = connection_of(config)

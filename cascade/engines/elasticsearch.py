@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
-from cascade.engines._rest_client import (
+from cascade.engines._rest.client import (
     Answer,
     Request,
     Sender,

@@ -11,7 +11,7 @@ import numpy as np
 import tantivy
 
 from cascade.candidates import UNKNOWN, Candidates, Documents, Query
-from cascade.engines._embedded_index import (
+from cascade.engines._embedded.index import (
     ID,
     NO_ROW,
     ROW,
@@ -29,8 +29,8 @@ from cascade.engines._embedded_index import (
     stored,
     was_updated,
 )
-from cascade.engines._embedded_order import NOTHING, Found, Snapshot, first
-from cascade.engines._embedded_query import (
+from cascade.engines._embedded.order import NOTHING, Found, Snapshot, first
+from cascade.engines._embedded.query import (
     QueryWriter,
     analysers_of,
     cleaned,

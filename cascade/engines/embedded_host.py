@@ -13,7 +13,7 @@ from typing import Any
 import tantivy
 
 from cascade.candidates import Documents
-from cascade.engines._embedded_index import (
+from cascade.engines._embedded.index import (
     ID,
     NO_ROW,
     ROW,
@@ -27,8 +27,8 @@ from cascade.engines._embedded_index import (
     source_of,
     stored,
 )
-from cascade.engines._embedded_query import analysers_of
-from cascade.engines._embedded_writer import EmbeddedWriter
+from cascade.engines._embedded.query import analysers_of
+from cascade.engines._embedded.writer import EmbeddedWriter
 from cascade.engines.embedded import EmbeddedEngine
 from cascade.errors import NotFoundError, RefusedError
 from cascade.hosting import BulkOptions, Change, IndexState, Place

@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
-from cascade.engines._rest_client import (
+from cascade.engines._rest.client import (
     Answer,
     Request,
     Sender,

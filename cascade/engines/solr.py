@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from cascade.engines._solr_engine import SolrEngine
-from cascade.engines._solr_host import SolrHost
-from cascade.engines._solr_search import View
+from cascade.engines._solr.engine import SolrEngine
+from cascade.engines._solr.host import SolrHost
+from cascade.engines._solr.search import View
 from cascade.engines.connection import Connection, IndexShape, Matching
 
 __all__ = ["SolrEngine", "SolrHost", "View", "open_host"]

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from cascade.engines._embedded_index import UPDATED
+from cascade.engines._embedded.index import UPDATED
 from cascade.errors import ChecksumError
 
 _AGAIN = "build the index again, or restore the folder from where it was copied"

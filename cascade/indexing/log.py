@@ -21,7 +21,7 @@ import xxhash
 
 from cascade.catalogue.entries import Entry, Op
 from cascade.catalogue.files import sync_folder
-from cascade.engines._embedded_index import source_bytes, source_of
+from cascade.engines._embedded.index import source_bytes, source_of
 from cascade.errors import ChecksumError, InputError
 
 SEGMENT_BYTES = 16 * 2**20

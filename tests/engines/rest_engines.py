@@ -22,9 +22,9 @@ from memory_documents import MemoryDocuments
 
 from cascade.candidates import Documents, Query
 from cascade.catalogue import Catalogue, CatalogueWriter
-from cascade.engines._rest_engine import RestEngine
-from cascade.engines._rest_host import RestHost
-from cascade.engines._rest_search import View
+from cascade.engines._rest.engine import RestEngine
+from cascade.engines._rest.host import RestHost
+from cascade.engines._rest.search import View
 from cascade.engines.connection import Connection, IndexShape, Matching
 from cascade.errors import (
     ConfigError,

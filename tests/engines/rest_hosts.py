@@ -25,8 +25,8 @@ from contracts.host import (
     index_of,
 )
 
-from cascade.engines._rest_host import RestHost, rest_host
-from cascade.engines._rest_scan import Reading
+from cascade.engines._rest.host import RestHost, rest_host
+from cascade.engines._rest.scan import Reading
 from cascade.engines.connection import IndexShape, Matching
 from cascade.errors import DocumentError, EngineError, InputError, NotFoundError, RefusedError
 from cascade.hosting import BulkOptions, Change, Place

@@ -7,8 +7,8 @@ from contracts.engine import EngineContract, UpdateContract, query
 from rest_engines import Builder, RestEngineContract
 
 from cascade.candidates import Query
-from cascade.engines._rest_host import ELASTICSEARCH
-from cascade.engines._rest_search import View
+from cascade.engines._rest.host import ELASTICSEARCH
+from cascade.engines._rest.search import View
 from cascade.engines.connection import Matching
 from cascade.engines.elasticsearch import ElasticsearchClient
 from cascade.filters import parse

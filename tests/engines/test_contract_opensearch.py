@@ -4,7 +4,7 @@ import pytest
 from contracts.engine import EngineContract, UpdateContract
 from rest_engines import Builder, RestEngineContract
 
-from cascade.engines._rest_host import OPENSEARCH
+from cascade.engines._rest.host import OPENSEARCH
 from cascade.engines.opensearch import OpenSearchClient
 
 

@@ -5,7 +5,7 @@ import pytest
 from contracts.host import all_of, corpus_catalogue
 from rest_hosts import RecordingClient, RestHostContract
 
-from cascade.engines._rest_host import ELASTICSEARCH
+from cascade.engines._rest.host import ELASTICSEARCH
 from cascade.engines.connection import Connection
 from cascade.engines.elasticsearch import ElasticsearchClient
 from cascade.schema import Field, Kind, Schema

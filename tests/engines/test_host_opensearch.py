@@ -4,7 +4,7 @@ import pytest
 from contracts.host import corpus_catalogue
 from rest_hosts import RecordingClient, RestHostContract
 
-from cascade.engines._rest_host import OPENSEARCH
+from cascade.engines._rest.host import OPENSEARCH
 from cascade.engines.connection import Connection
 from cascade.engines.opensearch import OpenSearchClient
 

@@ -14,12 +14,12 @@ import numpy as np
 
 from cascade.candidates import UNKNOWN, Documents, Query
 from cascade.engines._asking import MAX_QUERY_CHARS, cleaned
-from cascade.engines._rest_answers import Found as Listing
-from cascade.engines._rest_fields import IndexFields
-from cascade.engines._rest_filters import held_by
-from cascade.engines._solr_index import Found, Hit, SolrIndex
-from cascade.engines._solr_query import Clauses, ClauseWriter
-from cascade.engines._solr_template import Template
+from cascade.engines._rest.answers import Found as Listing
+from cascade.engines._rest.fields import IndexFields
+from cascade.engines._rest.filters import held_by
+from cascade.engines._solr.index import Found, Hit, SolrIndex
+from cascade.engines._solr.query import Clauses, ClauseWriter
+from cascade.engines._solr.template import Template
 from cascade.errors import DeadlineError
 from cascade.hosting import ID_FIELD, ROW_FIELD
 from cascade.protocols import Asked, Deadline, Facets, FacetValue, Total

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cascade.engines._solr_client import BAD_REQUEST, SolrClient, admin, reading, reason, refusal
+from cascade.engines._solr.client import BAD_REQUEST, SolrClient, admin, reading, reason, refusal
 from cascade.engines.connection import IndexShape
 from cascade.errors import CascadeError, EngineError, NotFoundError
 

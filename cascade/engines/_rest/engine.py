@@ -11,17 +11,17 @@ import orjson
 
 from cascade.candidates import Candidates, Documents, Query
 from cascade.engines._asking import Words, check_asked, check_highlight
-from cascade.engines._rest_answers import Found
-from cascade.engines._rest_bulk import BulkSender, delete_action, index_action, refusal
-from cascade.engines._rest_client import RestClient
-from cascade.engines._rest_facets import FacetCounter, in_time
-from cascade.engines._rest_fields import fields_of_others, fields_of_ours
-from cascade.engines._rest_fusion import fused
-from cascade.engines._rest_index import at
-from cascade.engines._rest_pages import Pages
-from cascade.engines._rest_query import Matched, QueryWriter
-from cascade.engines._rest_search import Searcher, View, opened, with_id_field
-from cascade.engines._rest_template import Template
+from cascade.engines._rest.answers import Found
+from cascade.engines._rest.bulk import BulkSender, delete_action, index_action, refusal
+from cascade.engines._rest.client import RestClient
+from cascade.engines._rest.facets import FacetCounter, in_time
+from cascade.engines._rest.fields import fields_of_others, fields_of_ours
+from cascade.engines._rest.fusion import fused
+from cascade.engines._rest.index import at
+from cascade.engines._rest.pages import Pages
+from cascade.engines._rest.query import Matched, QueryWriter
+from cascade.engines._rest.search import Searcher, View, opened, with_id_field
+from cascade.engines._rest.template import Template
 from cascade.engines.connection import Matching
 from cascade.engines.mappings import document_elasticsearch
 from cascade.errors import (

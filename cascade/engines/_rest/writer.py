@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from cascade.engines._rest_bulk import (
+from cascade.engines._rest.bulk import (
     UNSENDABLE,
     Action,
     BulkSender,

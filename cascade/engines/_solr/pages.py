@@ -9,8 +9,8 @@ from typing import Any
 
 from cascade.candidates import Query
 from cascade.engines._asking import Words
-from cascade.engines._solr_index import Found, Hit, Plain, SolrIndex
-from cascade.engines._solr_query import ClauseWriter
+from cascade.engines._solr.index import Found, Hit, Plain, SolrIndex
+from cascade.engines._solr.query import ClauseWriter
 from cascade.engines.highlight import highlighted
 from cascade.errors import DocumentError
 from cascade.hosting import ID_FIELD, RAW_FIELD

@@ -11,16 +11,16 @@ from typing import Any
 import orjson
 
 from cascade.candidates import Documents
-from cascade.engines._rest_bulk import (
+from cascade.engines._rest.bulk import (
     BulkSender,
     actions_of,
     first_reasons,
     lines_of,
     requests_of,
 )
-from cascade.engines._rest_client import RestClient, reason
-from cascade.engines._rest_engine import RestEngine
-from cascade.engines._rest_index import (
+from cascade.engines._rest.client import RestClient, reason
+from cascade.engines._rest.engine import RestEngine
+from cascade.engines._rest.index import (
     CARD_PARAMS,
     MADE_BY,
     MADE_BY_KEY,
@@ -32,14 +32,14 @@ from cascade.engines._rest_index import (
     interval,
     several,
 )
-from cascade.engines._rest_scan import (
+from cascade.engines._rest.scan import (
     ELASTICSEARCH_READING,
     OPENSEARCH_READING,
     Reading,
     Scan,
 )
-from cascade.engines._rest_search import View
-from cascade.engines._rest_writer import RestBulkWriter
+from cascade.engines._rest.search import View
+from cascade.engines._rest.writer import RestBulkWriter
 from cascade.engines.connection import IndexShape, Matching
 from cascade.engines.mappings import render_elasticsearch, render_opensearch
 from cascade.errors import (

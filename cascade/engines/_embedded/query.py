@@ -14,7 +14,7 @@ from typing import Any
 
 import tantivy
 
-from cascade.engines._embedded_index import ID, searched_fields
+from cascade.engines._embedded.index import ID, searched_fields
 from cascade.filters import AllOf, AnyOf, Exists, Filter, In, Not, Range, without_field
 from cascade.protocols import Asked, FacetValue
 from cascade.schema import Schema

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from cascade.candidates import UNKNOWN, Float32, Int32, Int64
-from cascade.engines._rest_answers import Found
+from cascade.engines._rest.answers import Found
 
 RANK_OFFSET = 60.0
 """What is added to ranks: Cormack, Clarke and Buettcher 2009, reciprocal rank fusion."""

@@ -18,8 +18,8 @@ from cascade.engines._asking import (
     distinct,
     needed,
 )
-from cascade.engines._rest_fields import IndexFields
-from cascade.engines._rest_filters import (
+from cascade.engines._rest.fields import IndexFields
+from cascade.engines._rest.filters import (
     EVERYTHING,
     NOTHING,
     Clause,
@@ -27,7 +27,7 @@ from cascade.engines._rest_filters import (
     filter_clauses,
     held_by,
 )
-from cascade.engines._rest_template import Template
+from cascade.engines._rest.template import Template
 from cascade.engines.connection import Matching
 from cascade.filters import AllOf
 from cascade.hosting import RAW_FIELD

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import orjson
 
-from cascade.engines._rest_client import RestClient, reason
+from cascade.engines._rest.client import RestClient, reason
 from cascade.errors import EngineUnavailableError, InputError
 
 MADE_BY = "cascade"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import tantivy
 
-from cascade.engines._embedded_index import (
+from cascade.engines._embedded.index import (
     ROW,
     failing,
     index_document,

@@ -9,10 +9,10 @@ from typing import Any
 
 from cascade.candidates import Query
 from cascade.engines._asking import facet_groups
-from cascade.engines._rest_answers import facets_of
-from cascade.engines._rest_filters import held_by
-from cascade.engines._rest_query import QueryWriter, counting
-from cascade.engines._rest_search import Searcher
+from cascade.engines._rest.answers import facets_of
+from cascade.engines._rest.filters import held_by
+from cascade.engines._rest.query import QueryWriter, counting
+from cascade.engines._rest.search import Searcher
 from cascade.errors import CascadeError
 from cascade.protocols import Asked, Deadline, Facets
 

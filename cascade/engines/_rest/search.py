@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from cascade.candidates import UNKNOWN, Documents, Float32
-from cascade.engines._rest_answers import (
+from cascade.engines._rest.answers import (
     Found,
     Hit,
     Page,
@@ -22,10 +22,10 @@ from cascade.engines._rest_answers import (
     total_of,
     values_of,
 )
-from cascade.engines._rest_client import Request, RestClient
-from cascade.engines._rest_fields import IndexFields
-from cascade.engines._rest_index import at
-from cascade.engines._rest_query import Matched, ranked
+from cascade.engines._rest.client import Request, RestClient
+from cascade.engines._rest.fields import IndexFields
+from cascade.engines._rest.index import at
+from cascade.engines._rest.query import Matched, ranked
 from cascade.errors import DeadlineError, NotFoundError
 from cascade.hosting import ID_FIELD, ROW_FIELD
 from cascade.protocols import Asked, Deadline, Total

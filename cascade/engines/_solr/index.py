@@ -16,7 +16,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import msgspec
 import orjson
 
-from cascade.engines._solr_client import (
+from cascade.engines._solr.client import (
     BAD_REQUEST,
     CONFLICT,
     NOT_FOUND,

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from cascade.candidates import UNKNOWN, Float32, Int32, Int64
-from cascade.engines._rest_client import Answer, Request, refusal
+from cascade.engines._rest.client import Answer, Request, refusal
 from cascade.errors import CascadeError, DeadlineError, EngineError
 from cascade.protocols import FacetValue, Total
 

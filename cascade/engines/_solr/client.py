@@ -11,7 +11,7 @@ from urllib.parse import urlencode, urlsplit
 
 import msgspec
 
-from cascade.engines._rest_client import Answer, address, authorization, tls_of
+from cascade.engines._rest.client import Answer, address, authorization, tls_of
 from cascade.engines.connection import Connection
 from cascade.errors import (
     CascadeError,

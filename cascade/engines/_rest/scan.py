@@ -9,8 +9,8 @@ from typing import Any
 
 import orjson
 
-from cascade.engines._rest_client import Answer, RestClient, reason
-from cascade.engines._rest_index import Card, at
+from cascade.engines._rest.client import Answer, RestClient, reason
+from cascade.engines._rest.index import Card, at
 from cascade.errors import CascadeError, EngineError
 from cascade.hosting import ID_FIELD, RAW_FIELD
 

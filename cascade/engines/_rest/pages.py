@@ -9,11 +9,11 @@ from typing import Any
 import msgspec
 
 from cascade.candidates import Query
-from cascade.engines._rest_answers import Hit, page_of
-from cascade.engines._rest_client import RestClient
-from cascade.engines._rest_index import at
-from cascade.engines._rest_query import QueryWriter, shown
-from cascade.engines._rest_search import View
+from cascade.engines._rest.answers import Hit, page_of
+from cascade.engines._rest.client import RestClient
+from cascade.engines._rest.index import at
+from cascade.engines._rest.query import QueryWriter, shown
+from cascade.engines._rest.search import View
 from cascade.engines.highlight import highlighted
 from cascade.errors import DocumentError
 from cascade.hosting import RAW_FIELD

@@ -10,7 +10,7 @@ import numpy as np
 import tantivy
 
 from cascade.candidates import Float32, Float64, Int32, Int64
-from cascade.engines._embedded_index import ROW, count_of
+from cascade.engines._embedded.index import ROW, count_of
 from cascade.protocols import Sort
 
 MAX_TIED = 50_000

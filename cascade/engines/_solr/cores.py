@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
-from cascade.engines._solr_client import SolrClient, admin, reading
+from cascade.engines._solr.client import SolrClient, admin, reading
 from cascade.engines.connection import IndexShape
 from cascade.errors import EngineError, NotFoundError, RefusedError
 

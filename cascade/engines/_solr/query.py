@@ -22,8 +22,8 @@ from cascade.engines._asking import (
     distinct,
     needed,
 )
-from cascade.engines._rest_fields import IndexField, IndexFields
-from cascade.engines._rest_filters import held_by
+from cascade.engines._rest.fields import IndexField, IndexFields
+from cascade.engines._rest.filters import held_by
 from cascade.engines.connection import Matching
 from cascade.filters import AllOf, AnyOf, Exists, Filter, In, Not, Range, fields_of
 

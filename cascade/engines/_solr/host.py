@@ -10,15 +10,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from cascade.candidates import Documents
-from cascade.engines._rest_bulk import first_reasons
-from cascade.engines._solr_client import KIND, SolrClient, reading
-from cascade.engines._solr_collections import Collections
-from cascade.engines._solr_cores import Cores
-from cascade.engines._solr_engine import SolrEngine
-from cascade.engines._solr_fields import give_fields, key_of
-from cascade.engines._solr_index import Found, Hit, Marker, Plain, SolrIndex, T
-from cascade.engines._solr_search import View
-from cascade.engines._solr_writer import BatchSender, SolrBulkWriter, apply_changes, commands_of
+from cascade.engines._rest.bulk import first_reasons
+from cascade.engines._solr.client import KIND, SolrClient, reading
+from cascade.engines._solr.collections import Collections
+from cascade.engines._solr.cores import Cores
+from cascade.engines._solr.engine import SolrEngine
+from cascade.engines._solr.fields import give_fields, key_of
+from cascade.engines._solr.index import Found, Hit, Marker, Plain, SolrIndex, T
+from cascade.engines._solr.search import View
+from cascade.engines._solr.writer import BatchSender, SolrBulkWriter, apply_changes, commands_of
 from cascade.engines.connection import Connection, IndexShape, Matching
 from cascade.engines.mappings import render_solr
 from cascade.errors import CascadeError, DocumentError, EngineError, NotFoundError, RefusedError

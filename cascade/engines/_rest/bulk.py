@@ -11,8 +11,8 @@ from typing import Any
 
 import orjson
 
-from cascade.engines._rest_client import Answer, RestClient
-from cascade.engines._rest_index import at
+from cascade.engines._rest.client import Answer, RestClient
+from cascade.engines._rest.index import at
 from cascade.engines.mappings import document_elasticsearch
 from cascade.errors import DeadlineError, DocumentError, EngineError, EngineUnavailableError
 from cascade.hosting import BulkOptions, Change, Rejected

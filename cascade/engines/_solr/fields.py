@@ -7,9 +7,9 @@ from typing import Any
 
 import orjson
 
-from cascade.engines._rest_fields import IndexField, IndexFields, fields_of_others
-from cascade.engines._solr_client import Ask, SolrClient, reading
-from cascade.engines._solr_index import SolrIndex
+from cascade.engines._rest.fields import IndexField, IndexFields, fields_of_others
+from cascade.engines._solr.client import Ask, SolrClient, reading
+from cascade.engines._solr.index import SolrIndex
 from cascade.engines.connection import IndexShape
 from cascade.engines.mappings import SolrSchema, render_solr
 from cascade.errors import RefusedError

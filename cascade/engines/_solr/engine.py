@@ -11,17 +11,17 @@ import numpy as np
 
 from cascade.candidates import UNKNOWN, Candidates, Documents, Query
 from cascade.engines._asking import Words, check_asked, check_highlight, cleaned
-from cascade.engines._rest_answers import Found as Listing
-from cascade.engines._rest_fields import IndexFields
-from cascade.engines._rest_fusion import fused
-from cascade.engines._solr_client import KIND, SolrClient
-from cascade.engines._solr_fields import fields_of_index, fields_of_managed, key_of
-from cascade.engines._solr_index import Found, Hit, SolrIndex
-from cascade.engines._solr_pages import Pages
-from cascade.engines._solr_query import ClauseWriter
-from cascade.engines._solr_search import Matched, Searcher, View
-from cascade.engines._solr_template import Template
-from cascade.engines._solr_writer import apply_changes
+from cascade.engines._rest.answers import Found as Listing
+from cascade.engines._rest.fields import IndexFields
+from cascade.engines._rest.fusion import fused
+from cascade.engines._solr.client import KIND, SolrClient
+from cascade.engines._solr.fields import fields_of_index, fields_of_managed, key_of
+from cascade.engines._solr.index import Found, Hit, SolrIndex
+from cascade.engines._solr.pages import Pages
+from cascade.engines._solr.query import ClauseWriter
+from cascade.engines._solr.search import Matched, Searcher, View
+from cascade.engines._solr.template import Template
+from cascade.engines._solr.writer import apply_changes
 from cascade.engines.connection import Matching
 from cascade.errors import (
     CascadeError,

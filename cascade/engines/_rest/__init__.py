@@ -1,0 +1,1 @@
+"""The parts that the engines on Elasticsearch and OpenSearch share."""

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from contracts.engine import SCHEMA
 
-from cascade.engines._asking import MAX_QUERY_TERMS, Words, facet_groups, needed
+from cascade.engines.asking import MAX_QUERY_TERMS, Words, facet_groups, needed
 from cascade.engines._rest.answers import (
     Found,
     facets_of,

@@ -23,22 +23,23 @@ from cascade.engines._embedded.index import (
     open_index,
     open_updates,
     row_ranges,
-    searched_fields,
     source_of,
     stamp_of,
     stored,
     was_updated,
 )
 from cascade.engines._embedded.order import NOTHING, Found, Snapshot, first
-from cascade.engines._embedded.query import (
-    QueryWriter,
-    analysers_of,
+from cascade.engines._embedded.query import QueryWriter, count_facets
+from cascade.engines.asking import (
+    Words,
+    check_asked,
+    check_highlight,
     cleaned,
-    count_facets,
     facet_groups,
+    searched_fields,
 )
 from cascade.engines.highlight import highlighted
-from cascade.errors import ChecksumError, DeadlineError, EngineError, QueryError, nearest
+from cascade.errors import ChecksumError, DeadlineError, EngineError
 from cascade.protocols import (
     NEVER,
     Asked,
@@ -49,9 +50,8 @@ from cascade.protocols import (
     Retrieval,
     Total,
 )
-from cascade.schema import Document, Kind, Schema
+from cascade.schema import Document, Schema
 
-MAX_FACET_SIZE = 1_000
 _ASKED = Asked()
 _CAPABILITIES = frozenset(
     {
@@ -86,7 +86,8 @@ class EmbeddedEngine:
         self._snapshot = Snapshot(
             self._index.searcher(), is_in_row_order(row_ranges(folder, self._index))
         )
-        self._queries = QueryWriter(schema, self._index.schema, analysers_of(documents.schema))
+        self._words = Words.of(schema, documents.schema)
+        self._queries = QueryWriter(schema, self._index.schema, self._words)
         self._searched = frozenset(field.name for field in searched_fields(schema))
         self._lock = threading.Lock()
         self._writer: tantivy.IndexWriter | None = None
@@ -119,7 +120,7 @@ class EmbeddedEngine:
             EngineError: If the index fails, or the deadline has passed before a query begins; a
                 query that has begun is not interrupted.
         """
-        self._check(queries, size, asked)
+        check_asked(self._schema, queries, size, asked)
         snapshot = self._open_snapshot()
         listings: list[Found] = []
         facets = []
@@ -155,15 +156,12 @@ class EmbeddedEngine:
             QueryError: If a field to highlight is no text field.
             EngineError: If the index fails.
         """
-        texts = {field.name for field in self._schema.of_kind(Kind.TEXT)}
-        for name in highlight:
-            if name not in texts:
-                raise QueryError(f"highlight: {name!r} is no text field; " + nearest(name, texts))
+        check_highlight(self._schema, highlight)
         searcher = self._open_snapshot().searcher
         wanted = [cleaned(doc_id) for doc_id in ids]
         if not wanted:
             return []
-        terms = {name: self._queries.terms(name, query.text) for name in highlight}
+        terms = {name: self._words.terms(name, query.text) for name in highlight}
         pages: dict[str, PageDocument] = {}
         with failing("fetch"):
             page = self._queries.page(wanted, query.filters)
@@ -185,7 +183,7 @@ class EmbeddedEngine:
             writer = self._updating()
             for row, document in zip(rows, documents, strict=True):
                 tokens = {
-                    name: self._queries.analysers[name].tokens_of(values)
+                    name: self._words.analysers[name].tokens_of(values)
                     for name, values in document.texts.items()
                 }
                 known = None if row == UNKNOWN else row
@@ -291,27 +289,6 @@ class EmbeddedEngine:
                 f"{len(self._documents)} rows of its catalogue; build the index again"
             )
 
-    def _check(self, queries: Sequence[Query], size: int, asked: Asked) -> None:
-        if size < 0:
-            raise QueryError(f"size is {size}; accepted is 0 or more")
-        if asked.only is not None and len(asked.only) != len(queries):
-            raise QueryError(f"only names ids for {len(asked.only)} of {len(queries)} queries")
-        if not 0 <= asked.facet_size <= MAX_FACET_SIZE:
-            raise QueryError(f"facet_size is {asked.facet_size}; accepted is 0 to {MAX_FACET_SIZE}")
-        keywords = [field.name for field in self._schema.of_kind(Kind.KEYWORD)]
-        for name in asked.facets:
-            if name not in keywords:
-                raise QueryError(
-                    f"facets: {name!r} is no keyword field; " + nearest(name, keywords)
-                )
-        if asked.sort is not None:
-            sortable = [field.name for field in self._schema.of_kind(Kind.NUMBER, Kind.DATE)]
-            name = asked.sort.field
-            if name not in sortable:
-                raise QueryError(
-                    f"sort: {name!r} is no number or date field; " + nearest(name, sortable)
-                )
-
     def _facets(
         self,
         searcher: tantivy.Searcher,
@@ -371,7 +348,7 @@ class EmbeddedEngine:
         texts = self._schema.document(raw).texts
         marked = {}
         for name, found in terms.items():
-            fragment = highlighted(texts.get(name, ()), found, self._queries.analysers[name])
+            fragment = highlighted(texts.get(name, ()), found, self._words.analysers[name])
             if fragment is not None:
                 marked[name] = fragment
         return PageDocument(shown, marked)

@@ -23,12 +23,11 @@ from cascade.engines._embedded.index import (
     index_document,
     open_index,
     open_updates,
-    searched_fields,
     source_of,
     stored,
 )
-from cascade.engines._embedded.query import analysers_of
 from cascade.engines._embedded.writer import EmbeddedWriter
+from cascade.engines.asking import analysers_of, searched_fields
 from cascade.engines.embedded import EmbeddedEngine
 from cascade.errors import NotFoundError, RefusedError
 from cascade.hosting import BulkOptions, Change, IndexState, Place

@@ -13,8 +13,9 @@ from typing import Any
 import orjson
 import tantivy
 
+from cascade.engines.asking import searched_fields
 from cascade.errors import ChecksumError, EngineError, NotFoundError
-from cascade.schema import Document, Field, Kind, Schema
+from cascade.schema import Document, Kind, Schema
 
 FORMAT = 1
 SEAL = "engine.json"
@@ -25,11 +26,6 @@ ID, ROW, SOURCE = "_id", "_row", "_source"
 
 # The bits of int32 -1: a document without a catalogue row sorts behind all that have one.
 NO_ROW = 2**32 - 1
-
-
-def searched_fields(schema: Schema) -> tuple[Field, ...]:
-    """Return the text fields that retrieval looks into: those with a boost above 0."""
-    return tuple(field for field in schema.of_kind(Kind.TEXT) if field.boost > 0)
 
 
 def index_schema(schema: Schema) -> tantivy.Schema:

@@ -5,37 +5,22 @@ No text of a user is ever parsed as a query: every clause is built from terms an
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any
 
 import tantivy
 
-from cascade.engines._embedded.index import ID, searched_fields
-from cascade.filters import AllOf, AnyOf, Exists, Filter, In, Not, Range, without_field
+from cascade.engines._embedded.index import ID
+from cascade.engines.asking import Word, Words, cleaned, distinct, needed
+from cascade.filters import AllOf, AnyOf, Exists, Filter, In, Not, Range
 from cascade.protocols import Asked, FacetValue
 from cascade.schema import Schema
-from cascade.text import Analyser, analyser
-
-MAX_QUERY_CHARS = 10_000
-MAX_QUERY_TERMS = 64
 
 # How many values of a facet each segment reports: beyond any number that a field can have.
 _EVERY_VALUE = 2**31
 _HEAD_VALUES = 200
-_SURROGATES = re.compile("[\ud800-\udfff]")
 _MUST, _SHOULD, _MUST_NOT = tantivy.Occur.Must, tantivy.Occur.Should, tantivy.Occur.MustNot
-
-Word = tuple[tuple[str, str], ...]
-"""One word of a query: the term that it is in each field, as (field, term) pairs."""
-
-
-def cleaned(text: str) -> str:
-    """Replace lone surrogates, which the engine cannot hold, by U+FFFD."""
-    return text if text.isascii() else _SURROGATES.sub("\ufffd", text)
 
 
 @dataclass(frozen=True)
@@ -45,25 +30,20 @@ class QueryWriter:
     Attributes:
         schema: What documents look like.
         index: The index's own schema.
-        analysers: The analyser of each text field, by name.
+        words: Finds the words of a text as each field reads them.
     """
 
     schema: Schema
     index: tantivy.Schema
-    analysers: Mapping[str, Analyser]
-
-    def terms(self, field: str, text: str) -> list[str]:
-        """Return the distinct terms of a query text in a field, at most `MAX_QUERY_TERMS`."""
-        tokens = self.analysers[field].tokens(cleaned(text[:MAX_QUERY_CHARS]))
-        return list(dict.fromkeys(tokens))[:MAX_QUERY_TERMS]
+    words: Words
 
     def text(self, text: str, minimum_match: float) -> tantivy.Query | None:
         """Return the query of a text, None if it has no term.
 
         A document's score is the sum over fields and distinct terms of boost x BM25.
         """
-        variants = self._words(text)
-        words = list(dict.fromkeys(chain.from_iterable(variants)))
+        variants = self.words.variants(text)
+        words = distinct(variants)
         if not words:
             return None
         if minimum_match <= 0 or len(words) == 1:
@@ -71,7 +51,7 @@ class QueryWriter:
         matching = [
             tantivy.Query.boolean_query(
                 [(_SHOULD, _any(self._word(word))) for word in variant],
-                minimum_number_should_match=_needed(minimum_match, len(variant)),
+                minimum_number_should_match=needed(minimum_match, len(variant)),
             )
             for variant in variants
         ]
@@ -104,39 +84,6 @@ class QueryWriter:
     def ids(self, ids: Sequence[str]) -> tantivy.Query:
         """Return the query of documents by id."""
         return tantivy.Query.term_set_query(self.index, ID, [cleaned(doc_id) for doc_id in ids])
-
-    def _words(self, text: str) -> list[list[Word]]:
-        """Return the words of a text; more than one list where analysers part it differently.
-
-        Fields of one analyser share their words. Analysers that find the same number of terms
-        see the same words in other forms, which are matched place by place; otherwise (a synonym
-        of several words) each analyser's fields have a list of their own.
-        """
-        groups: dict[int, tuple[list[str], list[str]]] = {}
-        short = cleaned(text[:MAX_QUERY_CHARS])
-        for field in searched_fields(self.schema):
-            reader = self.analysers[field.name]
-            names, _ = groups.setdefault(id(reader), ([], reader.tokens(short)))
-            names.append(field.name)
-        found = [group for group in groups.values() if group[1]]
-        if len({len(tokens) for _, tokens in found}) <= 1:
-            places = zip(*(tokens for _, tokens in found), strict=True)
-            words = [
-                tuple(
-                    (name, term)
-                    for (names, _), term in zip(found, place, strict=True)
-                    for name in names
-                )
-                for place in places
-            ]
-            return [list(dict.fromkeys(words))[:MAX_QUERY_TERMS]]
-        return [
-            [
-                tuple((name, term) for name in names)
-                for term in list(dict.fromkeys(tokens))[:MAX_QUERY_TERMS]
-            ]
-            for names, tokens in found
-        ]
 
     def _word(self, word: Word) -> list[tantivy.Query]:
         clauses = []
@@ -187,14 +134,6 @@ class QueryWriter:
         )
 
 
-def facet_groups(facets: Sequence[str], filters: AllOf) -> dict[AllOf, list[str]]:
-    """Return which facets are counted under which filters: each under all but its own."""
-    groups: dict[AllOf, list[str]] = {}
-    for field in dict.fromkeys(facets):
-        groups.setdefault(without_field(filters, field), []).append(field)
-    return groups
-
-
 def count_facets(
     searcher: tantivy.Searcher, query: tantivy.Query, fields: Sequence[str], size: int
 ) -> dict[str, tuple[FacetValue, ...]]:
@@ -230,19 +169,6 @@ def _counted(
 def _values(buckets: Sequence[Mapping[str, Any]]) -> tuple[FacetValue, ...]:
     found = [FacetValue(bucket["key"], int(bucket["doc_count"])) for bucket in buckets]
     return tuple(sorted(found, key=lambda value: (-value.count, value.value)))
-
-
-def analysers_of(schema: Schema) -> dict[str, Analyser]:
-    """Return the analyser of each text field by name."""
-    return {
-        field.name: analyser(field.analyser, field.synonyms)
-        for field in schema.fields
-        if field.kind == "text"
-    }
-
-
-def _needed(share: float, words: int) -> int:
-    return min(words, max(1, math.ceil(share * words - 1e-9)))
 
 
 def _any(queries: list[tantivy.Query]) -> tantivy.Query:

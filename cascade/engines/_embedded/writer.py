@@ -14,8 +14,8 @@ from cascade.engines._embedded.index import (
     index_schema,
     put_in_row_order,
     seal,
-    searched_fields,
 )
+from cascade.engines.asking import searched_fields
 from cascade.errors import EngineError
 from cascade.hosting import Rejected
 from cascade.schema import Document, Schema

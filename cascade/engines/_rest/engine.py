@@ -10,7 +10,6 @@ import numpy as np
 import orjson
 
 from cascade.candidates import Candidates, Documents, Query
-from cascade.engines._asking import Words, check_asked, check_highlight
 from cascade.engines._rest.answers import Found
 from cascade.engines._rest.bulk import BulkSender, delete_action, index_action, refusal
 from cascade.engines._rest.client import RestClient
@@ -22,6 +21,7 @@ from cascade.engines._rest.pages import Pages
 from cascade.engines._rest.query import Matched, QueryWriter
 from cascade.engines._rest.search import Searcher, View, opened, with_id_field
 from cascade.engines._rest.template import Template
+from cascade.engines.asking import Words, check_asked, check_highlight
 from cascade.engines.connection import Matching
 from cascade.engines.mappings import document_elasticsearch
 from cascade.errors import (

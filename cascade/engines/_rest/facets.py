@@ -8,11 +8,11 @@ from concurrent.futures import TimeoutError as LateError
 from typing import Any
 
 from cascade.candidates import Query
-from cascade.engines._asking import facet_groups
 from cascade.engines._rest.answers import facets_of
 from cascade.engines._rest.filters import held_by
 from cascade.engines._rest.query import QueryWriter, counting
 from cascade.engines._rest.search import Searcher
+from cascade.engines.asking import facet_groups
 from cascade.errors import CascadeError
 from cascade.protocols import Asked, Deadline, Facets
 

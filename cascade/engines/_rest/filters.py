@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
-from cascade.engines._asking import cleaned
 from cascade.engines._rest.fields import IndexField, IndexFields
+from cascade.engines.asking import cleaned
 from cascade.errors import QueryError
 from cascade.filters import AllOf, AnyOf, Exists, Filter, In, Not, Range
 

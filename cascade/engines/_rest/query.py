@@ -9,15 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cascade.engines._asking import (
-    MAX_QUERY_CHARS,
-    MAX_QUERY_TERMS,
-    Word,
-    Words,
-    cleaned,
-    distinct,
-    needed,
-)
 from cascade.engines._rest.fields import IndexFields
 from cascade.engines._rest.filters import (
     EVERYTHING,
@@ -28,6 +19,15 @@ from cascade.engines._rest.filters import (
     held_by,
 )
 from cascade.engines._rest.template import Template
+from cascade.engines.asking import (
+    MAX_QUERY_CHARS,
+    MAX_QUERY_TERMS,
+    Word,
+    Words,
+    cleaned,
+    distinct,
+    needed,
+)
 from cascade.engines.connection import Matching
 from cascade.filters import AllOf
 from cascade.hosting import RAW_FIELD

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from cascade.candidates import UNKNOWN, Candidates, Documents, Query
-from cascade.engines._asking import Words, check_asked, check_highlight, cleaned
 from cascade.engines._rest.answers import Found as Listing
 from cascade.engines._rest.fields import IndexFields
 from cascade.engines._rest.fusion import fused
@@ -22,6 +21,7 @@ from cascade.engines._solr.query import ClauseWriter
 from cascade.engines._solr.search import Matched, Searcher, View
 from cascade.engines._solr.template import Template
 from cascade.engines._solr.writer import apply_changes
+from cascade.engines.asking import Words, check_asked, check_highlight, cleaned
 from cascade.engines.connection import Matching
 from cascade.errors import (
     CascadeError,

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from cascade.candidates import Query
-from cascade.engines._asking import Words
 from cascade.engines._solr.index import Found, Hit, Plain, SolrIndex
 from cascade.engines._solr.query import ClauseWriter
+from cascade.engines.asking import Words
 from cascade.engines.highlight import highlighted
 from cascade.errors import DocumentError
 from cascade.hosting import ID_FIELD, RAW_FIELD

@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from cascade.engines._asking import (
+from cascade.engines._rest.fields import IndexField, IndexFields
+from cascade.engines._rest.filters import held_by
+from cascade.engines.asking import (
     MAX_QUERY_CHARS,
     MAX_QUERY_TERMS,
     Word,
@@ -22,8 +24,6 @@ from cascade.engines._asking import (
     distinct,
     needed,
 )
-from cascade.engines._rest.fields import IndexField, IndexFields
-from cascade.engines._rest.filters import held_by
 from cascade.engines.connection import Matching
 from cascade.filters import AllOf, AnyOf, Exists, Filter, In, Not, Range, fields_of
 

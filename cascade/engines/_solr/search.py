@@ -13,13 +13,13 @@ import msgspec
 import numpy as np
 
 from cascade.candidates import UNKNOWN, Documents, Query
-from cascade.engines._asking import MAX_QUERY_CHARS, cleaned
 from cascade.engines._rest.answers import Found as Listing
 from cascade.engines._rest.fields import IndexFields
 from cascade.engines._rest.filters import held_by
 from cascade.engines._solr.index import Found, Hit, SolrIndex
 from cascade.engines._solr.query import Clauses, ClauseWriter
 from cascade.engines._solr.template import Template
+from cascade.engines.asking import MAX_QUERY_CHARS, cleaned
 from cascade.errors import DeadlineError
 from cascade.hosting import ID_FIELD, ROW_FIELD
 from cascade.protocols import Asked, Deadline, Facets, FacetValue, Total

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import orjson
 
-from cascade.engines._asking import cleaned
 from cascade.engines._solr.fields import fields_of_managed
 from cascade.engines._solr.index import SolrIndex
+from cascade.engines.asking import cleaned
 from cascade.engines.mappings import document_solr
 from cascade.errors import DeadlineError, DocumentError, EngineError, EngineUnavailableError
 from cascade.hosting import BulkOptions, Change, Rejected

@@ -200,19 +200,23 @@ def test_a_solr_type_is_read_by_its_filters():
             {"name": "title", "type": "t"},
             {"name": "look", "type": "v"},
             {"name": "where", "type": "geo"},
+            {"name": "rare", "type": "t"},
         ],
-        "made": {"title_t": {"type": "t"}},
+        "made": {"title_t": {"type": "t"}, "look": {"type": "v"}},
     }
     found = read_index("solr", live, read_search("solr", {"q": "x", "qf": "title^2"}))
     assert found.id_key == "sku"
     assert [(f.name, f.kind, f.boost, f.dims) for f in found.fields] == [
         ("title_t", Kind.TEXT, 0.0, 0),
-        ("title", Kind.TEXT, 2.0, 0),
         ("look", Kind.VECTOR, None, 3),
+        ("title", Kind.TEXT, 2.0, 0),
     ]
-    analysis = found.fields[1].analysis
+    analysis = found.fields[2].analysis
     assert analysis.analyser == "english"
     assert analysis.notes == (
         "its synonyms lie in s.txt on the server; copy them beside this file",
     )
-    assert found.notes == ("where: a field of type geo is not taken over",)
+    assert found.notes == (
+        "where: a field of type geo is not taken over",
+        "no document has rare: they are not taken over",
+    )

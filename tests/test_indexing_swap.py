@@ -216,6 +216,25 @@ def test_gc_keeps_what_is_live_before_it_held_and_newest(shop):
     assert shop.host.names("cups") == shop.store.names()
 
 
+def test_gc_leaves_a_generation_whose_index_is_in_another_engine(shop):
+    """To remove its folder alone would leave an index behind that nobody knows of."""
+    build_number(shop.path, 3, swap=False)
+    shop.swap()
+    shop.swap(NAMES[2])
+    manifest = shop.store.root / NAMES[0] / "generation.json"
+    told = json.loads(manifest.read_text())
+    assert told["index"]["kind"] == shop.host.kind
+    told["index"]["kind"] = "solr"
+    manifest.write_text(json.dumps(told))
+    found = collect(shop.store, shop.host, 1)
+    assert found.removed == ()
+    assert found.kept[NAMES[0]] == "its index is in solr: `gc` with that engine removes it"
+    assert NAMES[0] in shop.store.names()
+    told["index"]["kind"] = shop.host.kind
+    manifest.write_text(json.dumps(told))
+    assert collect(shop.store, shop.host, 1).removed == (NAMES[0],)
+
+
 def test_gc_drops_what_we_made_and_no_generation_has(shop):
     for number in (3, 4):
         build_number(shop.path, number)

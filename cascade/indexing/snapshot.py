@@ -78,8 +78,7 @@ def read_catalogue(
                         progress("index", count, None)
                 catalogue.finish()
         if not count:
-            reasons = "".join(f"\n  {reason}" for reason in quarantine.reasons)
-            raise DocumentError(f"no document of {concrete!r} can be used{reasons}")
+            raise DocumentError(_why_none(concrete, quarantine))
         (staged / SPOOL).unlink(missing_ok=True)
         Catalogue.open(staged / "catalogue", schema, verify=True)
         manifest: dict[str, Any] = {
@@ -106,6 +105,13 @@ def read_catalogue(
         live=options.live,
         letters=kept,
     )
+
+
+def _why_none(name: str, quarantine: Quarantine) -> str:
+    if not quarantine.count:
+        return f"the index {name!r} holds no document; build again when it does"
+    reasons = "".join(f"\n  {reason}" for reason in quarantine.reasons)
+    return f"no document of {name!r} can be used{reasons}"
 
 
 def _kept_letters(store: Store, name: str, staged: Path) -> Path | None:

@@ -197,9 +197,14 @@ def collect(store: Store, host: IndexHost, keep: int) -> Collected:
         spared = store.spared(keep)
         names = store.names()
         removed = [name for name in names if name not in spared]
-        places = {name: store.listed(name).place for name in names}
+        listed = {name: store.listed(name) for name in names}
+        places = {name: generation.place for name, generation in listed.items()}
         aliased = host.target(store.index)
         for name in removed:
+            kind = listed[name].manifest.get("index", {}).get("kind", host.kind)
+            if kind != host.kind:
+                spared[name] = f"its index is in {kind}: `gc` with that engine removes it"
+                continue
             if places[name].name == aliased:
                 spared[name] = "the alias names its index"
                 continue

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
+import xxhash
 from numpy.typing import NDArray
 
 from cascade.candidates import Candidates, Float32, Int64, Query
@@ -112,7 +113,9 @@ def retrieved_dataset(
 
     Features of listing scope are computed on the whole retrieved listing before rows are
     sampled, so that a row has the same features as in serving. Judged documents that retrieval
-    does not bring are counted and left out: no ranker will ever see them.
+    does not bring are counted and left out: no ranker will ever see them. Which rows are drawn,
+    and their order, follow from query and document: engines that retrieve the same documents give
+    the same rows, in whatever order they bring them.
 
     Args:
         engine: Retrieves.
@@ -123,7 +126,6 @@ def retrieved_dataset(
         progress: Told how many queries are done, and of how many.
     """
     query_ids = judgments.query_ids
-    rng = np.random.default_rng(sampling.seed)
     parts: list[tuple[Float32, Float32, Int64]] = []
     judged = sampled = 0
     asked = Asked(minimum_match=sampling.minimum_match)
@@ -132,9 +134,9 @@ def retrieved_dataset(
         queries = [ask(q, judgments.texts[q]) for q in batch]
         found = features.prepared(engine.retrieve(queries, sampling.size, asked).candidates)
         grades = grades_of(found, judgments)
-        chosen = _chosen(found, np.isfinite(grades), sampling.negatives, rng)
+        chosen = _chosen(found, np.isfinite(grades), sampling)
         known = int(np.count_nonzero(np.isfinite(grades)))
-        judged, sampled = judged + known, sampled + int(chosen.sum()) - known
+        judged, sampled = judged + known, sampled + len(chosen) - known
         taken = found.take(chosen)
         parts.append((features.matrix(taken), np.nan_to_num(grades[chosen]), taken.lengths))
         if progress is not None:
@@ -170,16 +172,28 @@ def grades_of(candidates: Candidates, judgments: Judgments) -> Float32:
     return grades
 
 
-def _chosen(
-    candidates: Candidates, judged: NDArray[np.bool_], negatives: int, rng: np.random.Generator
-) -> NDArray[np.bool_]:
-    """Return judged rows and, of each listing, up to `negatives` others drawn at random."""
-    draw = rng.random(len(candidates))
-    draw[judged] = np.inf
-    order = np.lexsort((draw, candidates.listing))
+def _chosen(candidates: Candidates, judged: NDArray[np.bool_], sampling: Sampling) -> Int64:
+    """Return the judged rows and, of each listing, up to `negatives` others, by catalogue row."""
+    draw = _draws(candidates, sampling.seed)
+    order = np.lexsort((draw, judged, candidates.listing))
     ranks = np.empty(len(candidates), dtype=np.int64)
     ranks[order] = candidates.ranks
-    return judged | (ranks <= negatives)
+    chosen = np.flatnonzero(judged | (ranks <= sampling.negatives))
+    return chosen[np.lexsort((candidates.rows[chosen], candidates.listing[chosen]))]
+
+
+def _draws(candidates: Candidates, seed: int) -> NDArray[np.uint64]:
+    """Return uint64[n]: SplitMix64 (Steele et al., OOPSLA 2014) of the query and the row."""
+    seeds = [
+        xxhash.xxh64_intdigest(f"{seed}:{query.id}".encode("utf-8", "replace"))
+        for query in candidates.queries
+    ]
+    rows = candidates.rows.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    state = np.array(seeds, dtype=np.uint64)[candidates.listing] + rows
+    state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    drawn: NDArray[np.uint64] = state ^ (state >> np.uint64(31))
+    return drawn
 
 
 def svmlight_dataset(path: Path) -> Dataset:

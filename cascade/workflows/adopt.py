@@ -20,7 +20,7 @@ from cascade.engines.adoption import read_search as parts_of_search
 from cascade.errors import ConfigError, InputError
 from cascade.schema import Kind, Schema, load_schema
 from cascade.text import analyser
-from cascade.workflows.blindness import Blindness, blindness
+from cascade.workflows.blindness import Blindness, Sample, blindness, first_documents
 
 _LINE = re.compile(r"^line (\d+):", re.MULTILINE)
 CONFIG, SCHEMA, SEARCH = "cascade.toml", "schema.toml", "query.json"
@@ -93,7 +93,10 @@ def adopt(takeover: Takeover, folder: Path) -> Adopted:
             mapping = getattr(host, "mapping")  # noqa: B009  (no part of the contract)
             adoption = fields_of_index(kind, mapping(takeover.index), query)
             schema, notes = _write_schema(draft, adoption, takeover)
-            blind = blindness(host, takeover.index, schema, takeover.queries)
+            sample = first_documents(host, takeover.index, schema)
+            blind = blindness(host, takeover.index, schema, sample, takeover.queries)
+        copy = _copy_of_id(adoption, sample)
+        (draft / CONFIG).write_text(_config_text(takeover, kind, query, copy), encoding="utf-8")
         names = sorted(path.name for path in draft.iterdir())
         if folder.exists():
             folder.rmdir()
@@ -156,7 +159,20 @@ def _comments(notes: tuple[str, ...], mark: str = "TODO: ") -> list[str]:
     return [f"# {mark}{' '.join(note.split())}" for note in notes]
 
 
-def _config_text(takeover: Takeover, kind: str, query: FoundQuery) -> str:
+def _copy_of_id(adoption: Adoption, sample: Sample) -> str | None:
+    """Return the keyword that holds the id of every document of a sample, None without one."""
+    documents = sample.documents
+    held = (
+        path
+        for path in adoption.copies
+        if documents and all(document.raw.get(path) == document.id for document in documents)
+    )
+    return next(held, None)
+
+
+def _config_text(
+    takeover: Takeover, kind: str, query: FoundQuery, copy_of_id: str | None = None
+) -> str:
     lines = [
         "# Taken over from a search of others; look at what is marked TODO.",
         "[engine]",
@@ -165,8 +181,14 @@ def _config_text(takeover: Takeover, kind: str, query: FoundQuery) -> str:
         f"index = {_quoted(takeover.index)}",
         "# Others write this index: it is read, never changed.",
         "owned = false",
-        "",
     ]
+    if copy_of_id is not None:
+        lines += [
+            "# Held the id in every document that was looked at. If it always does, hits are read",
+            "# from it without opening documents, and equal scores are ordered by it.",
+            f"# id_field = {_quoted(copy_of_id)}",
+        ]
+    lines.append("")
     if takeover.auth:
         lines += ["[engine.auth]", *(f"{k} = {_quoted(v)}" for k, v in takeover.auth), ""]
     lines += [

@@ -49,20 +49,35 @@ class Blindness:
         return self.blind / self.rows if self.rows else 0.0
 
 
-def blindness(host: IndexHost, index: str, schema: Schema, texts: Sequence[str] = ()) -> Blindness:
+@dataclass(frozen=True)
+class Sample:
+    """Hold the first documents of an index.
+
+    Attributes:
+        documents: Those that the schema can read.
+        unread: How many it cannot.
+    """
+
+    documents: Sequence[Document]
+    unread: int = 0
+
+
+def blindness(
+    host: IndexHost, index: str, schema: Schema, sample: Sample, texts: Sequence[str] = ()
+) -> Blindness:
     """Ask an index of others for texts, and look for their terms in what it finds.
 
     Args:
         host: Who holds the index.
         index: Its name.
         schema: The fields.
-        texts: What people ask for; none takes words of the first documents.
+        sample: Documents of it.
+        texts: What people ask for; none takes words of the sample.
 
     Raises:
         EngineError: If the server fails.
     """
-    sample, unread = _sample(host, index, schema)
-    asked = list(texts)[:QUERIES] or _texts(sample, schema)
+    asked = list(texts)[:QUERIES] or _texts(sample.documents, schema)
     with tempfile.TemporaryDirectory() as folder:
         # Whatever is found is fetched: no catalogue is needed but an empty one.
         with CatalogueWriter(Path(folder) / "none", schema, "none") as writer:
@@ -75,14 +90,19 @@ def blindness(host: IndexHost, index: str, schema: Schema, texts: Sequence[str] 
         rows=sum(rows for rows, _, _ in found),
         blind=sum(len(ids) for _, ids, _ in found),
         queries=len(asked),
-        unread=unread + sum(bad for _, _, bad in found),
+        unread=sample.unread + sum(bad for _, _, bad in found),
         examples=tuple(
             (text, ids[0]) for text, (_, ids, _) in zip(asked, found, strict=True) if ids
         )[:5],
     )
 
 
-def _sample(host: IndexHost, index: str, schema: Schema) -> tuple[list[Document], int]:
+def first_documents(host: IndexHost, index: str, schema: Schema) -> Sample:
+    """Return the first documents of an index.
+
+    Raises:
+        EngineError: If the server fails.
+    """
     raws: Iterator[Mapping[str, Any]] = (
         raw for batch in host.documents(index, SAMPLE) for raw in batch
     )
@@ -92,7 +112,7 @@ def _sample(host: IndexHost, index: str, schema: Schema) -> tuple[list[Document]
             documents.append(schema.document(raw))
         except DocumentError:
             unread += 1
-    return documents, unread
+    return Sample(documents, unread)
 
 
 def _texts(sample: Sequence[Document], schema: Schema) -> list[str]:

@@ -80,11 +80,13 @@ class Adoption:
         id_key: The key of a document, as the host gives it, that holds the id.
         fields: The fields, in the index's order.
         notes: What of the index cannot be taken over.
+        copies: The keywords in doc values that may hold a copy of the id.
     """
 
     id_key: str
     fields: tuple[FoundField, ...]
     notes: tuple[str, ...] = ()
+    copies: tuple[str, ...] = ()
 
 
 def schema_name(path: str, taken: set[str]) -> str:

@@ -58,7 +58,12 @@ def read_index(live: Mapping[str, Any], query: FoundQuery) -> Adoption:
             f"the index has none of the searched fields {', '.join(query.boosts)} as a text; it "
             f"has {', '.join(list(properties)[:12])}"
         )
-    return Adoption("_id", tuple(fields), tuple(notes))
+    copies = tuple(
+        path
+        for path, spec in properties.items()
+        if spec.get("type") == "keyword" and spec.get("doc_values", True)
+    )
+    return Adoption("_id", tuple(fields), tuple(notes), copies)
 
 
 def _field(

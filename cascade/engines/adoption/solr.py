@@ -24,6 +24,8 @@ _KINDS: Mapping[str, Kind] = {
     **dict.fromkeys(("DatePointField", "TrieDateField"), Kind.DATE),
     "DenseVectorField": Kind.VECTOR,
 }
+NAMED = 12
+"""How many fields a note names at most."""
 _PARSERS = ("edismax", "dismax")
 _PAGING = ("query", "fl", "rows", "start", "sort", "facet", "wt", "echoParams", "hl", "debugQuery")
 _STEMMERS = {"porterstem": "english", "kstem": "english", "englishminimalstem": "english"}
@@ -102,6 +104,7 @@ def read_index(live: Mapping[str, Any], query: FoundQuery) -> Adoption:
     key = str(live.get("uniqueKey", "id"))
     copied = _copies(live.get("copyFields", ()))
     fields, notes, taken = list[FoundField](), list[str](), set[str]()
+    unused = list[str]()
     for path, type_name in {**made, **stored}.items():
         if path == key or path.startswith("_"):
             continue
@@ -113,6 +116,10 @@ def read_index(live: Mapping[str, Any], query: FoundQuery) -> Adoption:
         # A field that others are copied into is no key of a document.
         boost = query.boosts.get(path, 0.0) if kind is Kind.TEXT else None
         if path in copied and not boost:
+            continue
+        # A configset names fields that an index never came to have.
+        if made and path not in made and not boost:
+            unused.append(path)
             continue
         fields.append(
             FoundField(
@@ -127,8 +134,11 @@ def read_index(live: Mapping[str, Any], query: FoundQuery) -> Adoption:
     if not any(field.boost for field in fields):
         raise InputError(
             f"the index has none of the searched fields {', '.join(query.boosts)} as a text; it "
-            f"has {', '.join(list({**made, **stored})[:12])}"
+            f"has {', '.join(list({**made, **stored})[:NAMED])}"
         )
+    if unused:
+        more = f" and {len(unused) - NAMED} more" if len(unused) > NAMED else ""
+        notes.append(f"no document has {', '.join(unused[:NAMED])}{more}: they are not taken over")
     return Adoption(key, tuple(fields), tuple(notes))
 
 

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from contracts.engine import SCHEMA
 
-from cascade.engines.asking import MAX_QUERY_TERMS, Words, facet_groups, needed
 from cascade.engines._rest.answers import (
     Found,
     facets_of,
@@ -25,6 +24,7 @@ from cascade.engines._rest.filters import filter_clauses
 from cascade.engines._rest.fusion import fused
 from cascade.engines._rest.query import MAX_CLAUSES, QueryWriter, counting, ranked
 from cascade.engines._rest.template import Template
+from cascade.engines.asking import MAX_QUERY_TERMS, Words, facet_groups, needed
 from cascade.engines.connection import Matching
 from cascade.errors import ConfigError, DeadlineError, EngineError, NotFoundError, QueryError
 from cascade.filters import AllOf, parse

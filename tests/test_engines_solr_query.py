@@ -5,10 +5,10 @@ import re
 
 import pytest
 
-from cascade.engines.asking import Words
 from cascade.engines._rest.fields import IndexField, fields_of_ours
 from cascade.engines._solr.query import ClauseWriter, instant, number
 from cascade.engines._solr.template import Template
+from cascade.engines.asking import Words
 from cascade.engines.connection import Matching
 from cascade.errors import ConfigError
 from cascade.filters import parse

@@ -107,3 +107,10 @@ def test_a_store_that_is_no_folder_cannot_hold_the_log(shop):
     done = run(update, shop, "--heartbeat", *store)
     assert done.exit_code == 3
     assert "index.store" in done.stderr
+
+
+def test_an_id_that_no_document_can_have_changes_nothing(shop, tmp_path):
+    put = lines(tmp_path / "put.ndjson", document(500))
+    done = run(update, shop, "--input", put, "--delete", "")
+    assert done.exit_code == 3
+    assert prices(shop) == EXPECTED

@@ -9,12 +9,12 @@ import pytest
 from bulk_server import BulkServer
 
 from cascade.engines._rest.bulk import (
-    BulkSender,
     delete_action,
     index_action,
     requests_of,
 )
 from cascade.engines._rest.host import ELASTICSEARCH, RestHost
+from cascade.engines._server.sending import wait_s
 from cascade.engines.connection import Connection, IndexShape
 from cascade.engines.elasticsearch import ElasticsearchClient
 from cascade.errors import DocumentError, EngineError, EngineUnavailableError, RefusedError
@@ -446,9 +446,8 @@ def test_ids_are_data_in_a_request():
 
 
 def test_waiting_doubles_and_has_an_end():
-    sender = BulkSender(None, "things", BulkOptions(backoff_s=0.5), threading.Event())
     for attempt, most in [(1, 0.5), (2, 1.0), (4, 4.0), (6, 10.0), (60, 10.0)]:
-        waits = [sender._wait_s(attempt) for _ in range(200)]
+        waits = [wait_s(0.5, attempt) for _ in range(200)]
         assert most / 2 <= min(waits) < max(waits) <= most
     assert len(set(waits)) > 100
 

@@ -11,7 +11,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from cascade.engines._rest.client import Answer, Request, authorization, reason, refusal
+from cascade.engines._rest.client import Request, reason, refusal
+from cascade.engines._server.connecting import Answer, authorization
 from cascade.engines.connection import Auth, Connection
 from cascade.engines.elasticsearch import ElasticsearchClient
 from cascade.engines.opensearch import OpenSearchClient

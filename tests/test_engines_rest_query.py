@@ -8,7 +8,6 @@ import pytest
 from contracts.engine import SCHEMA
 
 from cascade.engines._rest.answers import (
-    Found,
     facets_of,
     matched_scores,
     page_of,
@@ -18,12 +17,14 @@ from cascade.engines._rest.answers import (
     total_of,
     values_of,
 )
-from cascade.engines._rest.client import Answer, Request
-from cascade.engines._rest.fields import IndexField, fields_of_others, fields_of_ours
+from cascade.engines._rest.client import Request
 from cascade.engines._rest.filters import filter_clauses
-from cascade.engines._rest.fusion import fused
 from cascade.engines._rest.query import MAX_CLAUSES, QueryWriter, counting, ranked
 from cascade.engines._rest.template import Template
+from cascade.engines._server.connecting import Answer
+from cascade.engines._server.fields import IndexField, fields_of_others, fields_of_ours
+from cascade.engines._server.fusion import fused
+from cascade.engines._server.listing import Listing
 from cascade.engines.asking import MAX_QUERY_TERMS, Words, facet_groups, needed
 from cascade.engines.connection import Matching
 from cascade.errors import ConfigError, DeadlineError, EngineError, NotFoundError, QueryError
@@ -396,7 +397,7 @@ def test_each_of_several_searches_may_fail():
 def test_two_listings_are_fused_by_their_ranks():
     def found(rows, ids=()):
         scores = np.arange(len(rows), 0, -1, dtype=np.float32)
-        return Found(np.array(rows, np.int32), scores, Total(9), ids)
+        return Listing(np.array(rows, np.int32), scores, Total(9), ids)
 
     made = fused(found([4, 2]), found([2, 7, 5]), 3)
     # 2: 1/62 + 1/61; 4: 1/61; 7: 1/62; 5: 1/63

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from cascade.engines._rest.fields import IndexField, fields_of_ours
+from cascade.engines._server.fields import IndexField, fields_of_ours
 from cascade.engines._solr.query import ClauseWriter, instant, number
 from cascade.engines._solr.template import Template
 from cascade.engines.asking import Words

@@ -108,6 +108,7 @@ def test_what_differs_is_logged_once(tmp_path):
 
 def test_the_overlap_finds_what_was_stamped_before_it_could_be_seen(tmp_path):
     shop = Shop(tmp_path, NEVER)
+    shop.now = BUILT + 100
     shop.change(product("d", 4, BUILT + 100))
     shop.follower.poll()
     shop.change(product("e", 5, BUILT + 41), product("f", 6, BUILT + 39))
@@ -209,6 +210,7 @@ def test_an_index_that_is_gone_is_said(tmp_path):
 def test_another_process_goes_on_from_what_was_kept(tmp_path):
     shop = Shop(tmp_path, NEVER)
     assert read_state(shop.log) is None
+    shop.now = BUILT + 100
     shop.change(product("d", 4, BUILT + 100))
     kept = shop.follower.poll()
     assert read_state(shop.log) == kept
@@ -252,3 +254,14 @@ def test_a_host_that_finds_changes_by_itself_is_asked_for_them(tmp_path):
         ("cups-000001", "updated_at", BUILT - 55),
     ]
     assert shop.logged() == [("upsert", "b")]
+
+
+def test_a_stamp_from_the_future_hides_no_later_change(tmp_path):
+    shop = Shop(tmp_path, NEVER)
+    shop.now = BUILT + 10
+    shop.change(product("a", 10, BUILT + 1_000_000))
+    shop.follower.poll()
+    shop.now = BUILT + 200
+    shop.change(product("b", 20, BUILT + 190))
+    shop.follower.poll()
+    assert shop.logged() == [("upsert", "a"), ("upsert", "b")]

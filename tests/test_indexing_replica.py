@@ -94,6 +94,14 @@ def test_the_lease_of_a_process_that_ended_is_taken():
     assert objects.read("locks/cups.json") is None
 
 
+def test_a_lease_that_another_took_meanwhile_stays_the_others():
+    objects = RemoteObjects(f"memory://{uuid.uuid4().hex}")
+    others = json.dumps({"owner": "x", "time": time.time()}).encode()
+    with objects.alone("cups"):
+        objects.write("locks/cups.json", others)
+    assert objects.read("locks/cups.json") == others
+
+
 def test_holds_are_fresh_stale_or_taken_back(objects):
     now = 1_700_000_000.0
     put_hold(objects, "cups", Hold("a", "cups-000002", ("cups-000002", "cups-000001"), now))

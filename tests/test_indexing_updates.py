@@ -16,7 +16,13 @@ from index_of_versions import SCHEMA, Versions, document
 from cascade.candidates import Query
 from cascade.catalogue import Op
 from cascade.engines.embedded_host import EmbeddedHost
-from cascade.errors import CascadeError, ChecksumError, DocumentError, NotFoundError
+from cascade.errors import (
+    CascadeError,
+    ChecksumError,
+    DocumentError,
+    EngineError,
+    NotFoundError,
+)
 from cascade.indexing.log import Item
 from cascade.indexing.replay import target_of
 from cascade.indexing.swap import rollback, swap
@@ -171,6 +177,27 @@ def test_an_update_that_the_live_index_fails_is_in_the_log_and_is_not_lost(index
     hidden.rename(meta)
     index.updater.catch_up(generation)
     assert index.held(generation) == {**BASE, "d1": 4}
+
+
+def test_what_becomes_live_before_an_update_has_the_pen_must_have_it(index):
+    first = index.build(BASE).generation
+    second = index.build(BASE, swap=False).generation
+
+    class Failing(EmbeddedHost):
+        def apply(self, place, schema, changes, *, refresh=True):
+            if place.name == second.name:
+                raise EngineError("no room")
+            super().apply(place, schema, changes, refresh=refresh)
+
+    def documents():
+        index.store.make_live(second.name)
+        yield SCHEMA.document(document("d1", 1))
+
+    updater = Updater(index.store, index.log, Failing(index.store.root, SCHEMA), SCHEMA)
+    with pytest.raises(EngineError, match="no room"):
+        updater.update(documents())
+    assert index.log.position == 1
+    assert index.held(first)["d1"] == 1
 
 
 def test_a_generation_of_other_fields_keeps_its_own(index):

@@ -4,6 +4,7 @@ import logging
 import os
 import threading
 import time
+from functools import partial
 
 import pytest
 from asgi_client import Client
@@ -11,7 +12,9 @@ from numbered_shop import build_number, follow_swaps, one, write_numbered
 
 from cascade.config import open_cascades, open_host, store_of
 from cascade.config.settings import ServiceSettings
+from cascade.indexing.following import FollowState, write_state
 from cascade.indexing.holds import fresh_holds, held
+from cascade.indexing.log import Log
 from cascade.indexing.swap import collect
 from cascade.service import Metrics, Service, Switch, Watcher, app_of
 
@@ -37,15 +40,14 @@ def shop(tmp_path):
 class Watched:
     """A service in this process whose watcher is moved by hand."""
 
-    def __init__(self, path, *overrides, ready=False):
+    def __init__(self, path, *overrides, ready=False, **more):
         self.config = one(path, *overrides)
         configs = {"shop": self.config}
         self.switch = Switch(open_cascades(configs), ready=ready)
         self.service = Service(self.switch, ServiceSettings(), time.time, Metrics())
         self.store = store_of(self.config)
-        self.watcher = Watcher(
-            {"shop": self.store}, lambda: open_cascades(configs), self.switch, self.service.metrics
-        )
+        reopen, metrics = partial(open_cascades, configs), self.service.metrics
+        self.watcher = Watcher({"shop": self.store}, reopen, self.switch, metrics, **more)
         self.client = Client(app_of(self.service))
 
     def page(self):
@@ -205,3 +207,22 @@ def test_what_a_service_has_open_is_kept_until_it_has_switched(shop, watched):
     found = collect(watched.store, host, 1)
     assert found.removed == ("cups-000001",)
     assert set(found.kept) == {"cups-000003", "cups-000004"}
+
+
+def test_how_far_an_index_of_others_is_followed_is_a_metric(shop, tmp_path):
+    log = Log(tmp_path / "log")
+    made = Watched(shop, followed={"theirs": log})
+    try:
+        made.watcher.pulse()
+        assert 'index="theirs"' not in made.metrics()
+        state = FollowState("theirs-1", "x", polled=time.time() - 50, reconciled=1_700_000_000.0)
+        write_state(log, state)
+        made.watcher.pulse()
+        told = dict(line.rsplit(" ", 1) for line in made.metrics().splitlines() if line[0] != "#")
+    finally:
+        made.watcher.stop()
+        made.switch.close()
+    assert 50 <= float(told['cascade_follow_lag_seconds{index="theirs"}']) < 60
+    of_ids = 'cascade_follow_reconciled_timestamp_seconds{index="theirs"}'
+    assert float(told[of_ids]) == 1_700_000_000.0
+    assert float(told['cascade_follow_flipped{index="theirs"}']) == 0

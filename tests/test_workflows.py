@@ -45,6 +45,14 @@ def test_the_cascade_beats_bm25_with_the_whole_interval(report):
     assert report["systems"]["random"]["delta"]["nDCG@10"]["high"] < 0
 
 
+def test_a_busy_machine_changes_no_number(demo_folder, report):
+    """Serving skips a stage that is predicted to outlast its budget; a measurement must not."""
+    hurried = ["stages.0.budget_ms=1e-6", "stages.1.budget_ms=1e-6"]
+    config = load_config(demo_folder / "cascade.toml", hurried)["shop"]
+    found = to_json(evaluate_config(config, demo_folder / "shop" / "judgments.tsv"))
+    assert found["systems"] == report["systems"]
+
+
 def test_no_query_that_a_model_saw_is_evaluated(demo, demo_folder, report):
     judgments = read_judgments(demo_folder / "shop" / "judgments.tsv", COLUMNS)
     trained: set[str] = set()

@@ -6,16 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
-from cascade.engines._rest.client import (
-    Answer,
-    Request,
-    Sender,
-    UnreachedError,
-    address,
-    authorization,
-    reason,
-    tls_of,
-)
+from cascade.engines._rest.client import Request, Sender, UnreachedError, reason
+from cascade.engines._server.connecting import Answer, address, authorization, tls_of
 from cascade.engines.connection import Auth, Connection
 from cascade.errors import ConfigError, EngineError, OptionalDependencyError
 

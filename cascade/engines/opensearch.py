@@ -6,16 +6,8 @@ import importlib
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
-from cascade.engines._rest.client import (
-    Answer,
-    Request,
-    Sender,
-    UnreachedError,
-    address,
-    authorization,
-    refusal,
-    tls_of,
-)
+from cascade.engines._rest.client import Request, Sender, UnreachedError, refusal
+from cascade.engines._server.connecting import Answer, address, authorization, tls_of
 from cascade.engines.connection import Auth, Connection
 from cascade.errors import ConfigError, EngineError, OptionalDependencyError
 

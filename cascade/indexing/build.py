@@ -22,7 +22,7 @@ from cascade.errors import (
     RefusedError,
 )
 from cascade.hosting import BulkOptions, IndexHost, IndexState, Place
-from cascade.indexing.builders import refuse_other_builders
+from cascade.indexing.builders import MADE_BY, refuse_other_builders
 from cascade.indexing.checkpoint import Checkpoint, Resuming, place_in, schema_digest
 from cascade.indexing.checksums import checksums
 from cascade.indexing.dead_letters import DeadLetters, OnError, Quarantine
@@ -271,7 +271,7 @@ class _Build:
         builder = self.checkpoint.builder
         about = {
             "generation": self.place.name,
-            "made_by": "cascade",
+            "made_by": MADE_BY,
             "schema": self.checkpoint.schema,
             "build": self.checkpoint.build,
             "builder": f"process {builder.pid} on {builder.host}",

@@ -10,6 +10,7 @@ from pathlib import Path
 from cascade.errors import NotFoundError, RefusedError
 from cascade.hosting import IndexHost, IndexState, Place
 
+MADE_BY = "cascade"
 WATCHED_S = 2.0
 STARTING_S = 30.0
 
@@ -57,12 +58,20 @@ def refuse_other_builders(
             )
 
 
+def is_ours(state: IndexState) -> bool:
+    """Return whether this system made an index.
+
+    A host that marks its indexes itself tells of those alone what they are about.
+    """
+    return bool(state.about) and state.about.get("made_by", MADE_BY) == MADE_BY
+
+
 def _of_ours(host: IndexHost, name: str) -> IndexState | None:
     try:
         state = host.state(Place(name, Path(name)))
     except NotFoundError:
         return None
-    return state if state.about.get("made_by") == "cascade" else None
+    return state if is_ours(state) else None
 
 
 def _age_s(state: IndexState) -> float:

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from cascade.errors import ChecksumError, EngineError, NotFoundError
-from cascade.hosting import IndexHost, Place
+from cascade.hosting import IndexHost, Place, Rejected
 from cascade.indexing.generations import CHECKPOINT
 from cascade.indexing.sources import Source
 from cascade.schema import Kind, Schema
@@ -23,15 +23,6 @@ from cascade.text import analyser
 
 ASKED_AGAIN = 10
 ASKED_EVERY_S = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """Tell which document the server refused for what it is."""
-
-    row: int
-    doc_id: str
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +65,7 @@ class Checkpoint:
     builder: Builder = field(default_factory=Builder.this)
     identity: str = ""
     acknowledged: int = 0
-    refused: tuple[Refused, ...] = ()
+    refused: tuple[Rejected, ...] = ()
     log_position: int | None = None
     replaying: bool = False
 
@@ -98,7 +89,7 @@ class Checkpoint:
         try:
             told = json.loads((folder / CHECKPOINT).read_text(encoding="utf-8"))
             told["builder"] = Builder(**told["builder"])
-            told["refused"] = tuple(Refused(**one) for one in told["refused"])
+            told["refused"] = tuple(Rejected(**one) for one in told["refused"])
             return cls(**{f.name: told[f.name] for f in fields(cls)})
         except (OSError, ValueError, KeyError, TypeError):
             return None

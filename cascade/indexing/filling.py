@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 
 from cascade.catalogue import CatalogueWriter
 from cascade.errors import DocumentError
-from cascade.hosting import BulkWriter
-from cascade.indexing.checkpoint import Checkpoint, Refused
+from cascade.hosting import BulkWriter, Rejected
+from cascade.indexing.checkpoint import Checkpoint
 from cascade.indexing.dead_letters import Quarantine
 from cascade.indexing.reading import Analysed
 
@@ -82,7 +82,7 @@ class Filling:
         row = self.count
         self.count += 1
         if row in self._earlier:
-            self._refuse(Refused(row, found.document.id, self._earlier[row]), found)
+            self._refuse(Rejected(found.document.id, row, self._earlier[row]), found)
         self.writer.add(row, found.document, found.tokens)
         self._waiting.append((row, found))
         if len(self._waiting) > self.backlog + SETTLED_EVERY:
@@ -97,14 +97,13 @@ class Filling:
             waiting = dict(self._waiting)
             for one in rejected:
                 if one.row not in self.refused:
-                    refused = Refused(one.row, one.doc_id, one.reason)
-                    self._refuse(refused, waiting.get(one.row))
+                    self._refuse(one, waiting.get(one.row))
         while self._waiting and self._waiting[0][0] < acknowledged:
             self._waiting.popleft()
         if time.monotonic() - self._saved_at >= SAVED_EVERY_S:
             self._save(acknowledged)
 
-    def _refuse(self, one: Refused, found: Analysed | None) -> None:
+    def _refuse(self, one: Rejected, found: Analysed | None) -> None:
         self.refused[one.row] = one.reason
         place = found.place if found is not None else f"document {one.doc_id!r}"
         given = None if found is None else found.document.raw
@@ -117,7 +116,7 @@ class Filling:
         known = {one.row: one for one in self.checkpoint.refused}
         for one in self.writer.rejected:
             if one.row < acknowledged:
-                known[one.row] = Refused(one.row, one.doc_id, one.reason)
+                known[one.row] = one
         self.checkpoint = replace(
             self.checkpoint, acknowledged=acknowledged, refused=tuple(known.values())
         )

@@ -195,8 +195,11 @@ class Follower:
     def _read_changes(self) -> None:
         since = self.state.newest - self._settings.overlap_s
         newest = self.state.newest
+        # A stamp far ahead of us is wrong, and must not hide what is changed until then.
+        latest = self._clock() + self._settings.overlap_s
         for batch in self._changed(since):
-            newest = max([newest, *(self._time_of(raw) for raw in batch)])
+            stamps = map(self._time_of, batch)
+            newest = max([newest, *(stamp for stamp in stamps if stamp <= latest)])
             self._take(batch)
         self.state = replace(self.state, newest=newest)
 

@@ -59,6 +59,11 @@ class Generation:
         return float(self.manifest["created"])
 
     @property
+    def current(self) -> float:
+        """When what it was built from was current, in seconds since 1970, as far as is known."""
+        return float(self.manifest.get("index", {}).get("read", self.created))
+
+    @property
     def place(self) -> Place:
         """Where its index is."""
         index = self.manifest.get("index", {})

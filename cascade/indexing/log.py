@@ -170,20 +170,23 @@ class Tail:
         self._folder = folder
         self._path: Path | None = None
         self._offset = 0
-        self._looked: tuple[Path | None, int] = (None, -1)
-        self._names = ("", "")
+        self._looked: tuple[Path | None, int, str, str] = (None, -1, "", "")
 
     def pending(self) -> bool:
-        """Return whether there may be more to read, by two looks at names and sizes."""
-        if self._path is None:
+        """Return whether there may be more to read, by two looks at names and sizes.
+
+        Any thread may ask while another reads.
+        """
+        path, position, looked = self._path, self.position, self._looked
+        if path is None:
             return self._folder.is_dir()
         # Plain strings: paths cost more than the looks themselves.
-        if self._looked[0] is not self._path or self._looked[1] != self.position:
-            self._looked = self._path, self.position
-            self._names = (os.fspath(self._path), os.fspath(self._following()))
+        if looked[0] is not path or looked[1] != position:
+            looked = path, position, os.fspath(path), os.fspath(self._following())
+            self._looked = looked
         try:
-            return os.stat(self._names[0]).st_size > self._offset or (
-                self._names[0] != self._names[1] and os.path.exists(self._names[1])
+            return os.stat(looked[2]).st_size > self._offset or (
+                looked[2] != looked[3] and os.path.exists(looked[3])
             )
         except OSError:
             return True

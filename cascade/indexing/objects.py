@@ -252,7 +252,8 @@ class RemoteObjects:
         def renew() -> None:
             while not ended.wait(LEASE_S / 4):
                 with suppress(CascadeError):  # the next renewal may reach it
-                    self.write(key, _lease(owner))
+                    if self._owner(key) == owner:
+                        self.write(key, _lease(owner))
 
         renewing = threading.Thread(target=renew, name="cascade-lease", daemon=True)
         renewing.start()
@@ -261,7 +262,15 @@ class RemoteObjects:
         finally:
             ended.set()
             renewing.join()
-            self.remove(key)
+            # One that was not renewed in time, since this machine slept, is another's by then.
+            if self._owner(key) == owner:
+                self.remove(key)
+
+    def _owner(self, key: str) -> str | None:
+        try:
+            return str(json.loads(self.read(key) or b"{}")["owner"])
+        except (ValueError, KeyError, TypeError):
+            return None
 
     def _leased(self, key: str, owner: str) -> bool:
         with self._failing("lock", key):

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from cascade.catalogue import Catalogue, CatalogueWriter
 from cascade.errors import DocumentError
 from cascade.hosting import IndexHost, Place
@@ -64,7 +66,7 @@ def read_catalogue(
     concrete = source.identity().removeprefix("index ")
     with store.stage() as (name, staged):
         identity = host.state(Place(concrete, staged)).identity
-        files = IndexSource(host, concrete).files(staged, lambda n: progress("read", n, None))
+        files = (_spooled(host, concrete, staged / SPOOL, progress),)
         with DeadLetters(staged / LETTERS) as letters:
             quarantine = Quarantine(options.on_error, letters)
             with (
@@ -105,6 +107,20 @@ def read_catalogue(
         live=options.live,
         letters=kept,
     )
+
+
+def _spooled(host: IndexHost, concrete: str, path: Path, progress: Progress) -> Path:
+    """Write the documents of a concrete index to a file.
+
+    Its name is not resolved once more: where cores were swapped, it is the name of another as well.
+    """
+    count = 0
+    with path.open("wb") as stream:
+        for batch in host.documents(concrete):
+            stream.writelines(orjson.dumps(raw, default=dict) + b"\n" for raw in batch)
+            count += len(batch)
+            progress("read", count, None)
+    return path
 
 
 def _why_none(name: str, quarantine: Quarantine) -> str:

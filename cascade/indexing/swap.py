@@ -12,13 +12,13 @@ from cascade.candidates import Documents
 from cascade.catalogue import Catalogue
 from cascade.errors import CascadeError, ChecksumError, NotFoundError, RefusedError, nearest
 from cascade.hosting import IndexHost, Place
+from cascade.indexing.builders import is_ours
 from cascade.indexing.canaries import overlaps_of
 from cascade.indexing.generations import BUILDING, Generation, Pointer, Store
 from cascade.indexing.holds import fresh_holds, sweep_holds
 from cascade.indexing.verify import indexed, verify_files
 from cascade.schema import Schema
 
-MADE_BY = "cascade"
 OVERLAP = 0.5
 _POLL_S = 0.1
 
@@ -242,10 +242,10 @@ def refuse_foreign(store: Store, host: IndexHost) -> None:
     if target in {store.listed(name).place.name for name in store.names()}:
         return
     try:
-        made_by = host.state(_place(store, target)).about.get("made_by")
+        ours = is_ours(host.state(_place(store, target)))
     except NotFoundError:  # it was removed, and names nothing that could be taken from anyone
         return
-    if made_by != MADE_BY:
+    if not ours:
         raise RefusedError(
             f"the alias {index!r} names {target}, which others made: it is theirs to move; give "
             "another name as engine.index, or remove that alias"
@@ -366,7 +366,7 @@ def _is_orphan(store: Store, host: IndexHost, name: str, generations: Sequence[s
     if not generations or not _before(name, generations[-1]):
         return False
     try:
-        return host.state(_place(store, name)).about.get("made_by") == MADE_BY
+        return is_ours(host.state(_place(store, name)))
     except (NotFoundError, ChecksumError):
         return False
 

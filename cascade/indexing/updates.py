@@ -107,7 +107,7 @@ class Updater:
                 next update brings it in.
         """
         start = time.perf_counter()
-        live = self._live()
+        self.store.live_pointer()  # without a generation, nothing is logged
         plain = Schema("id", ())
         items = chain(
             (Item(Op.UPSERT, d.id, d.raw) for d in documents),
@@ -119,7 +119,7 @@ class Updater:
         while chunk or not reports:
             with self.log.alone() as writer:
                 writer.append(chunk, self._clock())
-                reports.append(self._catch_all_up(live))
+                reports.append(self._catch_all_up(self._live()))
             counts.update(item.op for item in chunk)
             chunk = list(islice(items, CHUNK))
         told = (counts[Op.UPSERT], counts[Op.DELETE])
@@ -138,24 +138,30 @@ class Updater:
             DocumentError: If a changed document does not fit the schema.
         """
         start = time.perf_counter()
-        live = self._live()
+        self.store.live_pointer()
+        with self.log.alone() as writer:
+            live = self._live()
+            caught = [self._catch_all_up(live)]
+            changed = self._patched(live, patches)
+            items = [Item(Op.UPSERT, doc_id, raw) for doc_id, raw in changed.items()]
+            position = writer.append(items, self._clock())
+            caught.append(self._catch_all_up(live))
+        return _report(caught, (len(items), 0), position, start)
+
+    def _patched(
+        self, live: Generation, patches: Iterable[Mapping[str, Any]]
+    ) -> dict[str, Mapping[str, Any]]:
+        """Return by id what documents of a generation become; the caller has the pen."""
         changed: dict[str, Mapping[str, Any]] = {}
         catalogue = Catalogue.open(self.store.get(live.name).catalogue, self._schema)
-        with (
-            self.log.alone() as writer,
-            closing(self._host.engine(live.place, self._schema, catalogue)) as engine,
-        ):
-            caught = [self._catch_all_up(live)]
-            plain = Schema(self._schema.id, ())
+        plain = Schema(self._schema.id, ())
+        with closing(self._host.engine(live.place, self._schema, catalogue)) as engine:
             for patch in patches:
                 doc_id = plain.document(patch).id
                 found = changed.get(doc_id) or _raw(engine, doc_id, live.name)
                 whole = {key: v for key, v in {**found, **patch}.items() if v is not None}
                 changed[doc_id] = self._schema.document(whole).raw
-            items = [Item(Op.UPSERT, doc_id, raw) for doc_id, raw in changed.items()]
-            position = writer.append(items, self._clock())
-            caught.append(self._catch_all_up(live))
-        return _report(caught, (len(items), 0), position, start)
+        return changed
 
     def heartbeat(self) -> int:
         """Say that the feed is alive though nothing changed; return the log's last entry."""
@@ -212,7 +218,7 @@ class Updater:
         return self.log.trim(min(needed))
 
     def _catch_all_up(self, live: Generation) -> _Caught:
-        """Bring every index to the log's end; the caller has the pen.
+        """Bring every index to the log's end; the caller has the pen, so that none becomes live.
 
         Raises:
             EngineError: If the live index fails.
@@ -312,7 +318,7 @@ def open_live(
         catalogue,
         position=position,
         source=log.tail(position),
-        fresh=generation.created,
+        fresh=generation.current,
         clock=clock,
     )
     live.refresh()

@@ -21,7 +21,7 @@ from cascade.measures import NDCG, Recall, graded
 from cascade.pipeline import Cascade, PageRequest
 from cascade.relevance.estimate import Estimate
 from cascade.workflows.progress import silent
-from cascade.workflows.runs import BM25, FINAL, Rankings, full_rankings
+from cascade.workflows.runs import BM25, FINAL, Rankings, full_rankings, unhurried
 
 WARM_QUERIES = 20
 _TAIL = 0.025
@@ -114,10 +114,10 @@ class Searches:
             at: How many rows of each final list count.
         """
         tree = parse(group, self.cascade.documents.schema)
-        shares = []
+        shares, cascade = [], unhurried(self.cascade)
         for query_id, text in self._read(judgments).texts.items():
             query = Query(query_id, text, time=self._time())
-            head = self.cascade.ranked(query, PageRequest(size=at)).candidates.head(at)
+            head = cascade.ranked(query, PageRequest(size=at)).candidates.head(at)
             shares.append(matches(tree, head).mean() if len(head) else np.nan)
         return self._estimate(np.array(shares), f"share of {dict(group)} in the first {at}")
 

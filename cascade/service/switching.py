@@ -12,7 +12,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from cascade.candidates import Query
-from cascade.errors import CascadeError
+from cascade.errors import CascadeError, DocumentError
 from cascade.pipeline import Cascade, PageRequest
 from cascade.protocols import Deadline
 
@@ -148,7 +148,9 @@ def _words(cascade: Cascade) -> list[str]:
     for page in cascade.engine.fetch(Query("warm", ""), ids):
         if page is None:
             continue
-        for values in documents.schema.document(page.fields).texts.values():
-            texts.append(" ".join(values[0].split()[:_WARM_WORDS]))
-            break
+        try:
+            found = documents.schema.document(page.fields).texts.values()
+        except DocumentError:
+            continue  # others may have changed it into what our schema does not accept
+        texts += [" ".join(values[0].split()[:_WARM_WORDS]) for values in found][:1]
     return [text for text in texts if text.strip()]

@@ -10,10 +10,13 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from types import MappingProxyType
 
 from cascade.errors import CascadeError
+from cascade.indexing.following import read_state
 from cascade.indexing.generations import Store
 from cascade.indexing.holds import Hold, drop_hold, put_hold
+from cascade.indexing.log import Log
 from cascade.pipeline import Cascade
 from cascade.service.metrics import Metrics
 from cascade.service.switching import Switch, refresh, warm
@@ -38,6 +41,7 @@ class Watcher:
         switch: What answers.
         metrics: Counts switches.
         replica: Names this process among those that hold generations.
+        followed: The log of each index that others write, by the index's name.
     """
 
     def __init__(
@@ -47,12 +51,14 @@ class Watcher:
         switch: Switch,
         metrics: Metrics,
         replica: str = "",
+        followed: Mapping[str, Log] = MappingProxyType({}),
     ) -> None:
         self._stores = stores
         self._open_live = open_live
         self._switch = switch
         self._metrics = metrics
         self.replica = replica or _replica()
+        self._followed = followed
         self._ended = threading.Event()
         self._pause_s = min((s.objects.poll_s for s in stores.values()), default=PULSE_S)
         self._opening: Mapping[str, str] = {}
@@ -70,9 +76,9 @@ class Watcher:
         ]
 
     def start(self) -> None:
-        """Warm what answers, say what is held, and begin to watch."""
-        self._warm_first()
+        """Say what is held, warm what answers, and begin to watch."""
         self.pulse()
+        self._warm_first()
         for thread in self._threads:
             thread.start()
 
@@ -87,12 +93,18 @@ class Watcher:
                 drop_hold(store.objects, store.index, self.replica)
 
     def pulse(self) -> None:
-        """Take in changes of documents, and say what is held if that is due."""
+        """Take in changes of documents, and say what is held if that is due.
+
+        How far indexes of others are followed is told to the metrics.
+        """
         with self._switch.held() as cascades:
             problems = frozenset(refresh(cascades))
         for problem in problems - self._warned:
             _LOG.warning("%s", problem)
         self._warned = problems
+        for index, log in self._followed.items():
+            if (state := read_state(log)) is not None:
+                self._metrics.followed(index, state, time.time())
         for key, (store, names) in self._groups.items():
             holds = tuple(dict.fromkeys(each for name in names for each in self._holds(name)))
             said, at = self._told.get(key, ((), 0.0))

@@ -81,8 +81,9 @@ def adopt(takeover: Takeover, folder: Path) -> Adopted:
     search = _read_json(takeover.search)
     kind = takeover.kind or detect(takeover.url)
     query = parts_of_search(kind, search)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    whole = folder.resolve()  # "." has no name
+    whole.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(prefix=f".{whole.name}.", dir=whole.parent))
     try:
         _write_json(draft / SEARCH, query.template)
         (draft / CONFIG).write_text(_config_text(takeover, kind, query), encoding="utf-8")
@@ -98,10 +99,12 @@ def adopt(takeover: Takeover, folder: Path) -> Adopted:
         copy = _copy_of_id(adoption, sample)
         (draft / CONFIG).write_text(_config_text(takeover, kind, query, copy), encoding="utf-8")
         names = sorted(path.name for path in draft.iterdir())
-        if folder.exists():
-            folder.rmdir()
-        draft.chmod(0o755)
-        draft.rename(folder)
+        if whole.exists():  # someone may stand in it
+            for name in names:
+                (draft / name).rename(whole / name)
+        else:
+            draft.chmod(0o755)
+            draft.rename(whole)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return Adopted(

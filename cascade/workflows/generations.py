@@ -12,7 +12,7 @@ from cascade.errors import NotFoundError, RefusedError
 from cascade.hosting import IndexHost
 from cascade.indexing.generations import Generation
 from cascade.indexing.log import Log
-from cascade.indexing.swap import Checks, Collected, SwapReport
+from cascade.indexing.swap import Checks, Collected, SwapReport, repair
 from cascade.indexing.swap import collect as collect_generations
 from cascade.indexing.swap import rollback as roll_back
 from cascade.indexing.swap import swap as swap_in
@@ -60,7 +60,7 @@ def rollback_index(config: Config) -> SwapReport:
 
 
 def collect_index(config: Config, keep: int | None = None) -> Collected:
-    """Remove the generations and indexes that nothing needs.
+    """Set the alias right, then remove the generations and indexes that nothing needs.
 
     Args:
         config: The settings.
@@ -71,6 +71,7 @@ def collect_index(config: Config, keep: int | None = None) -> Collected:
     """
     schema, store = schema_of(config), store_of(config)
     with closing(_owned(config, schema, "gc")) as host:
+        repair(store, host)
         collected = collect_generations(store, host, keep or index_of(config).keep)
         if has_log(config):
             updater_of(config, host, schema).trim()
@@ -92,7 +93,7 @@ def verify_index(config: Config, name: str | None = None, *, sample: int = SAMPL
     schema, store = schema_of(config), store_of(config)
     generation = store.live() if name is None else store.get(name)
     with closing(open_host(config, schema)) as host:
-        log = _log(config)
+        log = begun_log(config)
         updater = None if log is None else updater_of(config, host, schema)
         with nullcontext() if updater is None else updater.settled(generation):
             documents = _opened(schema, generation, log)
@@ -101,7 +102,7 @@ def verify_index(config: Config, name: str | None = None, *, sample: int = SAMPL
 
 def checks_of(config: Config, host: IndexHost, schema: Schema, *, wait_s: float = 0.0) -> Checks:
     """Return what a generation of a configuration must satisfy before it becomes live."""
-    index, log = index_of(config), _log(config)
+    index, log = index_of(config), begun_log(config)
     return Checks(
         canaries=tuple(index.canaries),
         overlap=index.canary_overlap,
@@ -111,7 +112,7 @@ def checks_of(config: Config, host: IndexHost, schema: Schema, *, wait_s: float 
     )
 
 
-def _log(config: Config) -> Log | None:
+def begun_log(config: Config) -> Log | None:
     """Return the log of updates, if there ever was one."""
     if not has_log(config):
         return None

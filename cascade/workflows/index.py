@@ -15,9 +15,9 @@ from cascade.config.engines import has_log, index_of, log_of
 from cascade.errors import InputError, RefusedError
 from cascade.indexing import BuildReport, Files, IndexSource, OnError, build
 from cascade.indexing.build import BuildOptions
-from cascade.indexing.checksums import compare
 from cascade.indexing.snapshot import SnapshotOptions, read_catalogue
-from cascade.workflows.generations import checks_of
+from cascade.indexing.verify import verify_files
+from cascade.workflows.generations import begun_log, checks_of
 from cascade.workflows.progress import Progress, silent
 from cascade.workflows.updates import updater_of
 
@@ -91,7 +91,10 @@ def _read_catalogue(
     position = log_of(config).position if has_log(config) else None
     options = replace(options, keep=keep, log_position=position)
     with closing(open_host(config, schema)) as host:
-        return read_catalogue(store_of(config), schema, host, options, progress)
+        report = read_catalogue(store_of(config), schema, host, options, progress)
+        if begun_log(config) is not None:
+            updater_of(config, host, schema).trim()
+        return report
 
 
 def _worth_a_process(inputs: Sequence[Path] | str) -> bool:
@@ -139,9 +142,9 @@ def index_status(config: Config, *, verify: bool = False) -> IndexStatus:
     """
     store = store_of(config)
     live = store.live()
-    catalogue = Catalogue.open(live.catalogue, schema_of(config), verify=verify)
+    catalogue = Catalogue.open(live.catalogue, schema_of(config))
     size = sum(p.stat().st_size for p in live.path.rglob("*") if p.is_file())
-    updated = verify and compare(live.engine, live.manifest.get("engine"))
+    updated = verify and verify_files(live)
     return IndexStatus(
         live=live.name,
         documents=len(catalogue) - int(live.manifest.get("refused", 0)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -45,11 +46,20 @@ class Rankings:
         return {system: Run(ids, tuple(ranks)) for system, ranks in self.systems.items()}
 
 
+def unhurried(cascade: Cascade) -> Cascade:
+    """Return the cascade with stages that may take any time: a measurement skips none of them.
+
+    What a stage's budget leaves out depends on how busy the machine is.
+    """
+    stages = tuple(replace(stage, budget_ms=math.inf) for stage in cascade.stages)
+    return replace(cascade, stages=stages)
+
+
 def full_rankings(
     cascade: Cascade, judgments: Judgments, time: float, progress: Progress
 ) -> Rankings:
     """Return what each step makes of the retrieved list of every judged query, asked at `time`."""
-    found = Rankings()
+    found, cascade = Rankings(), unhurried(cascade)
     count = len(judgments.texts)
     request = PageRequest(size=1)
     queries = [Query(query_id, text, time=time) for query_id, text in judgments.texts.items()]
@@ -74,7 +84,7 @@ def pool_rankings(
     The engine scores them; those that match no term come last. Judged documents that the index
     does not have take no part.
     """
-    found = Rankings()
+    found, cascade = Rankings(), unhurried(cascade)
     count = len(judgments.texts)
     for number, (query_id, text) in enumerate(judgments.texts.items()):
         pool = tuple(judgments.grades[query_id])

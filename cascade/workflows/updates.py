@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,7 +15,14 @@ from typing import Any
 from cascade.catalogue import Catalogue
 from cascade.config import Config, open_host, schema_of, store_of
 from cascade.config.engines import log_of
-from cascade.errors import DocumentError, EngineError, InputError, RefusedError
+from cascade.errors import (
+    CascadeError,
+    DocumentError,
+    EngineError,
+    InputError,
+    NotFoundError,
+    RefusedError,
+)
 from cascade.hosting import IndexHost
 from cascade.indexing import Files, Generation, OnError, read_products
 from cascade.indexing.dead_letters import Quarantine
@@ -28,6 +36,8 @@ from cascade.indexing.following import (
 )
 from cascade.indexing.updates import Updater, UpdateReport, open_live
 from cascade.schema import Document, Schema
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -64,10 +74,11 @@ def update_index(config: Config, changes: Changes) -> UpdateReport:
 
     Args:
         config: The settings.
-        changes: Which. All files are read and checked first, so that a bad line changes nothing.
+        changes: Which. All files and ids are read and checked first, so that a bad one changes
+            nothing.
 
     Raises:
-        DocumentError: For a bad line that is refused.
+        DocumentError: For a bad line that is refused, or an id that no document can have.
         RefusedError: If others own the index.
         NotFoundError: If no generation was built yet, or a document to be changed is not there.
         EngineError: If the live index fails; the log has what was told to it by then, and the next
@@ -83,10 +94,11 @@ def update_index(config: Config, changes: Changes) -> UpdateReport:
         raise InputError("nothing to update; give --input, --patch, --delete or --heartbeat")
     schema = schema_of(config)
     left_out = _checked(changes, schema)
+    deletes = [_id_of(doc_id) for doc_id in changes.deletes]
     with closing(open_host(config, schema)) as host:
         updater = updater_of(config, host, schema)
         report = updater.update(
-            _documents(changes.inputs, schema, Quarantine(OnError.SKIP)), changes.deletes
+            _documents(changes.inputs, schema, Quarantine(OnError.SKIP)), deletes
         )
         if changes.patches:
             patches = _patches(changes.patches, schema, Quarantine(OnError.SKIP))
@@ -118,12 +130,14 @@ class FollowTask:
 def follow_index(config: Config, task: FollowTask) -> FollowState:
     """Follow an index that others write, until the task says otherwise.
 
-    A server that fails for a while is asked again. When the catalogue of another index becomes
-    live, that one is followed.
+    A server that fails for a while, or has no such index while others replace it, is asked again,
+    and the log of this process says so once. When the catalogue of another index becomes live,
+    that one is followed.
 
     Raises:
         RefusedError: If the index is ours.
-        NotFoundError: If no catalogue of it was built yet.
+        NotFoundError: If no catalogue of it was built yet; or if there is no such index, and the
+            task is to read once.
         EngineError: If the server fails, and the task is to read once.
     """
     engine = config.settings.engine
@@ -141,10 +155,13 @@ def follow_index(config: Config, task: FollowTask) -> FollowState:
             state = follower.reconcile()
             task.told(state)
             return state
+        failing = ""
         while not ended.is_set():
             try:
                 task.told(follower.poll())
-            except EngineError:
+                failing = ""
+            except (EngineError, NotFoundError) as error:
+                failing = _warned(engine.index, error, failing)
                 task.told(follower.state)
             ended.wait(task.settings.poll_s)
             live = store_of(config).live()
@@ -160,8 +177,7 @@ def _follower(
     log, store = log_of(config), store_of(config)
     live = open_live(Catalogue.open(generation.catalogue, schema), log, generation)
     index = generation.manifest.get("index", {})
-    started = float(index.get("read", generation.created))
-    state = begun(generation.place.name, str(index.get("identity", "")), started)
+    state = begun(generation.place.name, str(index.get("identity", "")), generation.current)
     kept = read_state(log)
     if kept is not None and (kept.index, kept.identity) == (state.index, state.identity):
         state = kept
@@ -178,6 +194,17 @@ def _follower(
         task.on_flip,
         time.time,
     )
+
+
+def _warned(index: str, error: CascadeError, before: str) -> str:
+    """Say why an index cannot be read, unless that was said already; return what was said."""
+    if str(error) != before:
+        _LOG.warning("following %s goes on when it can be read again: %s", index, error)
+    return str(error)
+
+
+def _id_of(given: str) -> str:
+    return Schema("id", ()).document({"id": given}).id
 
 
 def _checked(changes: Changes, schema: Schema) -> Quarantine:

@@ -142,6 +142,7 @@ class SolrIndex:
 
     def __post_init__(self):
         self.name = f"foreign-{uuid.uuid4().hex[:8]}"
+        self.spare = f"{self.name}-spare"
         # Cores of one configset share its fields.
         self.prefix = f"{self.name.replace('-', '_')}_"
         self.updated = f"{self.prefix}updated_at"
@@ -181,7 +182,7 @@ class SolrIndex:
             for name, kind in own.items()
         ]
 
-    def put(self, documents: list[dict]):
+    def put(self, documents: list[dict], core: str = ""):
         sent = []
         for document in documents:
             known = {k: v for k, v in document.items() if k not in ("sku", "seller")}
@@ -189,15 +190,17 @@ class SolrIndex:
                 known["created"] += "T00:00:00Z"
             named = {f"{self.prefix}{key}": value for key, value in known.items()}
             sent.append({"id": document["sku"], **named})
-        self.http.post(f"/{self.name}/update?commit=true", json=sent).raise_for_status()
+        path = f"/{core or self.name}/update?commit=true"
+        self.http.post(path, json=sent).raise_for_status()
 
     def delete(self, doc_id: str):
         self.http.post(f"/{self.name}/update?commit=true", json={"delete": [doc_id]})
 
     def remake(self):
-        self.close()
-        self.http = httpx.Client(base_url=self.url, timeout=60)
-        self.make()
+        """Fill another core and swap it in, as is done where there are no aliases."""
+        self.admin("CREATE", name=self.spare, configSet="_default")
+        self.put(listings(self.files), self.spare)
+        self.admin("SWAP", core=self.name, other=self.spare)
 
     def standing(self) -> dict:
         schema = self.http.get(f"/{self.name}/schema").json()["schema"]
@@ -226,5 +229,6 @@ class SolrIndex:
         }
         self.http.post(f"/{self.name}/schema", json=gone)
         folders = dict.fromkeys(("deleteIndex", "deleteDataDir", "deleteInstanceDir"), "true")
-        self.admin("UNLOAD", core=self.name, **folders)
+        for core in (self.name, self.spare):
+            self.http.get("/admin/cores", params={"action": "UNLOAD", "core": core, **folders})
         self.http.close()

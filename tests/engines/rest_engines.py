@@ -80,7 +80,7 @@ class Builder:
 
     def open(self, name, catalogue, schema=SCHEMA, matching=OURS, **more):
         client = self.connect(more.pop("url", None))
-        engine = RestEngine(client, name, schema, catalogue, matching, owns_client=True, **more)
+        engine = RestEngine(client, name, schema, catalogue, matching, **more)
         self.engines.append(engine)
         return engine
 
@@ -573,11 +573,10 @@ class RestEngineContract:
         assert body["track_total_hits"] == 10_000
         assert "docvalue_fields" not in body
 
-    def test_the_engine_leaves_a_client_of_others_open(self, builder, built):
+    def test_the_engine_closes_its_client(self, builder, built):
         client = builder.connect()
         engine = RestEngine(client, built[0], SCHEMA, built[1])
-        engine.close()
         assert client.request("GET", f"/{built[0]}/_count").status == 200
-        client.close()
+        engine.close()
         with pytest.raises(EngineError, match="closed"):
             client.request("GET", f"/{built[0]}/_count")

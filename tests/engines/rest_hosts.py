@@ -253,6 +253,23 @@ class RestHostContract(HostContract):
         assert (state.documents, state.about) == (2, {})
         assert host.target(index_of(foreign)) == foreign.name
 
+    def test_what_others_changed_since_is_found(self, host, recorder, foreign):
+        mapping = {"properties": {"at": {"type": "date"}, "count": {"type": "long"}}}
+        path, params = f"/{foreign.name}/_mapping", {"refresh": "true"}
+        recorder.request("PUT", path, body=orjson.dumps(mapping))
+        for doc_id, at in (("c", "1970-01-01T00:16:39.999Z"), ("d", "1970-01-01T00:16:40Z")):
+            path = f"/{foreign.name}/_doc/{doc_id}"
+            body = orjson.dumps({"at": at, "count": 1})
+            recorder.request("PUT", path, params=params, body=body)
+
+        def since(field):
+            return sorted(
+                one["_id"] for one in all_of(host.changed_since(foreign.name, field, 1e3))
+            )
+
+        assert since("at") == ["a", "b", "d"]  # the first two have no such date
+        assert since("count") == since("nowhere") == ["a", "b", "c", "d"]
+
     def test_an_index_of_others_is_never_touched(self, host, recorder, foreign, make_place):
         own = make_place("own", 1)
         fill(host, own, CORPUS[:1])

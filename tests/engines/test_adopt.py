@@ -41,6 +41,7 @@ PROPERTIES = {
     },
     "about": {"type": "text"},
     "hidden words": {"type": "text", "analyzer": "shop"},
+    "code": {"type": "keyword"},
     "maker": {"type": "keyword"},
     "price": {"type": "float"},
     "stocked": {"type": "boolean"},
@@ -50,6 +51,7 @@ PROPERTIES = {
 PRODUCTS = [
     {
         "name": f"{colour} {thing}",
+        "code": f"p{at}",
         "about": f"a {thing} that is {colour}",
         "maker": "acme",
         "price": 10 + at,
@@ -131,6 +133,7 @@ def test_the_folder_works_and_says_what_was_not_understood(server, index, tmp_pa
         "name_raw": ("keyword", None),
         "about": ("text", 1.0),
         "hidden_words": ("text", 0.0),
+        "code": ("keyword", None),
         "maker": ("keyword", None),
         "price": ("number", None),
         "stocked": ("keyword", None),
@@ -153,6 +156,9 @@ def test_the_folder_works_and_says_what_was_not_understood(server, index, tmp_pa
     written = (folder / "cascade.toml").read_text()
     assert "# minimum_match = 0.5" in written
     assert "# phrase_boost = 4.0" in written
+    # Every document's code is its id, no document's maker is.
+    assert '# id_field = "code"' in written
+    assert [stage.ranker for stage in config.settings.stages] == ["linear", "trees"]
     # Every text that is asked for finds what it was taken from, and the schema sees why.
     assert done.blind.rows >= done.blind.queries > 3
     assert (done.blind.share, done.blind.unread) == (0.0, 0)
@@ -164,15 +170,38 @@ def test_rows_that_the_schema_cannot_explain_are_counted(server, index, tmp_path
     # All 12 products are sold in Rome, which no field of the schema has; 4 are red, 3 couches.
     assert (done.blind.rows, done.blind.blind) == (19, 12)
     assert {text for text, _ in done.blind.examples} == {"rome"}
+    asked = tmp_path / "asked.txt"
+    asked.write_text("rome\nred\n")
+    told = told_by_command(server, index, tmp_path, "warned", "--queries", str(asked))
+    assert "12 of 16 rows found (75.0%) have no term of their query" in told
+    assert "Warning: above 5%, the engine matches by something that the schema does not" in told
+    assert "'rome' finds p" in told
+    told = told_by_command(server, index, tmp_path, "clean", "--kind", server.kind)
+    assert "searched name, about" in told
+    assert " 0 of " in f" {told.splitlines()[-1]}"
+    assert "Warning" not in told
+
+
+def told_by_command(server, index: str, folder: Path, name: str, *more: str) -> str:
     result = CliRunner().invoke(
         command,
         [
-            *("--engine-url", server.url, "--index", index, "--folder", str(tmp_path / "other")),
-            *("--query", str(search_file(tmp_path)), "--kind", server.kind),
+            *("--engine-url", server.url, "--index", index, "--folder", str(folder / name)),
+            *("--query", str(search_file(folder)), *more),
         ],
+        env={"COLUMNS": "200"},
     )
     assert result.exit_code == 0, result.output
-    assert "searched name, about" in result.output
+    return result.output
+
+
+def test_an_empty_folder_is_filled_where_one_stands(server, index, tmp_path, monkeypatch):
+    search = search_file(tmp_path)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    adopt(Takeover(server.url, index, search), Path("."))
+    assert Path("cascade.toml").is_file()
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
 @pytest.fixture
@@ -193,6 +222,7 @@ def solr_core(solr_server) -> Iterator[str]:
         {"name": "adopted_name", "type": "adopted_text", "stored": True},
         {"name": "adopted_maker", "type": "string", "stored": True},
         {"name": "adopted_all", "type": "adopted_text", "stored": False, "multiValued": True},
+        {"name": "adopted_secret", "type": "adopted_text", "stored": False},
     ]
     with httpx.Client(base_url=solr_server.url, timeout=60) as client:
         admin = {"action": "CREATE", "name": name, "configSet": "_default"}
@@ -202,7 +232,12 @@ def solr_core(solr_server) -> Iterator[str]:
         answer = client.post(f"/{name}/schema", json=commands)
         assert answer.is_success, answer.text
         products = [
-            {"id": f"p{at}", "adopted_name": product["name"], "adopted_maker": "acme"}
+            {
+                "id": f"p{at}",
+                "adopted_name": product["name"],
+                "adopted_maker": "acme",
+                "adopted_secret": "rome",
+            }
             for at, product in enumerate(PRODUCTS)
         ]
         client.post(f"/{name}/update?commit=true", json=products).raise_for_status()
@@ -244,3 +279,13 @@ def test_a_solr_is_taken_over(solr_server, solr_core, tmp_path: Path):
     }
     assert (done.blind.share, done.blind.unread) == (0.0, 0)
     assert done.blind.rows >= done.blind.queries > 3
+
+
+def test_what_a_solr_does_not_store_is_what_the_schema_cannot_see(solr_server, solr_core, tmp_path):
+    search = {"defType": "edismax", "q": "red", "qf": "adopted_name adopted_secret"}
+    file = search_file(tmp_path, search)
+    done = adopt(
+        Takeover(solr_server.url, solr_core, file, queries=("rome", "red")), tmp_path / "mine"
+    )
+    # All 12 are found by the words that the index has and does not give; 4 are red.
+    assert (done.blind.rows, done.blind.blind) == (16, 12)

@@ -327,6 +327,16 @@ class TestOfOthers:
         # To the server's tokenizer this is one word, and to us no field.
         assert self.found(engine, "name_t:hat").candidates.ids() == []
 
+    def test_what_others_changed_since_is_found(self, host, core):
+        def since(field, seconds):
+            found = all_of(host.changed_since(core, field, seconds))
+            return sorted(one["id"] for one in found)
+
+        seen = 1_714_521_600.0  # 2024-05-01
+        assert since("seen_dt", seen) == ["a", "b", "c"]  # the last two have no such date
+        assert since("seen_dt", seen + 0.001) == ["b", "c"]
+        assert since("cost_d", seen) == since("nowhere", seen) == ["a", "b", "c"]
+
     def test_its_documents_are_shown_as_it_stores_them(self, engine, host, core):
         page = engine.fetch(Query("q", "running"), ["c", "gone", "b"], None, ["title"])
         assert page[1] is None

@@ -80,6 +80,20 @@ def test_gc_drops_the_index_with_its_generation(shop):
     host.close()
 
 
+def test_an_index_of_ours_is_known_when_its_generation_is_lost(shop):
+    """Its folder may go with a disk: then the index is removed, and its alias can be moved."""
+    for number in (2, 3):
+        build_number(shop, number, swap=False)
+    config = one(shop)
+    store = store_of(config)
+    first, second, _ = store.names()
+    store.remove(second)
+    assert collect_index(config, 1).orphans == (second,)
+    store.remove(first)
+    swap_index(config)
+    assert stands(shop) == (3, 3)
+
+
 def test_verify_proves_the_index_equal_to_the_catalogue(shop):
     report = verify_index(one(shop))
     assert (report.engine, report.catalogue, report.sampled) == (COUNT, COUNT, COUNT)

@@ -10,7 +10,8 @@ import msgspec
 import numpy as np
 
 from cascade.candidates import UNKNOWN, Float32, Int32, Int64
-from cascade.engines._rest.client import Answer, Request, refusal
+from cascade.engines._rest.client import Request, refusal
+from cascade.engines._server.connecting import Answer
 from cascade.errors import CascadeError, DeadlineError, EngineError
 from cascade.protocols import FacetValue, Total
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,23 +10,21 @@ from typing import Any
 
 import orjson
 
-from cascade.engines._rest.client import Answer, RestClient
+from cascade.engines._rest.client import RestClient
 from cascade.engines._rest.index import at
+from cascade.engines._server.connecting import Answer
+from cascade.engines._server.sending import UNSENDABLE, wait_s
 from cascade.engines.mappings import document_elasticsearch
-from cascade.errors import DeadlineError, DocumentError, EngineError, EngineUnavailableError
+from cascade.errors import DeadlineError, EngineError, EngineUnavailableError
 from cascade.hosting import BulkOptions, Change, Rejected
 from cascade.schema import Document, Schema
 
 ID_BYTES = 512
 """The longest id that the servers take; one longer fails the whole request that it stands in."""
-LONGEST_WAIT_S = 10.0
-SHOWN_REASONS = 5
 
 _BUSY = frozenset({429, 500, 502, 503, 504})
 _TOO_LARGE = 413
 _FAILED = 500
-UNSENDABLE = (DocumentError, TypeError, ValueError)
-"""What a document raises that cannot be written as JSON."""
 _ANSWERS = frozenset({_TOO_LARGE, _FAILED})
 _PARAMS = {
     "filter_path": "errors,error,items.*.status,items.*.error.type,items.*.error.reason,"
@@ -87,7 +84,6 @@ class BulkSender:
         self._name = name
         self._options = options
         self._stop = stop
-        self._random = random.Random()
 
     def send(self, actions: Sequence[Action]) -> list[Rejected]:
         """Send actions in order and return those that the server refused for what they are.
@@ -126,14 +122,9 @@ class BulkSender:
     def _attempts(self) -> Iterator[int]:
         """Yield the numbers of the attempts, with the waiting between them."""
         for attempt in range(self._options.retries + 1):
-            if attempt and self._stop.wait(self._wait_s(attempt)):
+            if attempt and self._stop.wait(wait_s(self._options.backoff_s, attempt)):
                 raise EngineError(f"filling {self._name!r} was stopped")
             yield attempt
-
-    def _wait_s(self, attempt: int) -> float:
-        """Return how long to wait: doubled each time, by chance up to half of it less."""
-        most = min(self._options.backoff_s * 2.0 ** min(attempt - 1, 30), LONGEST_WAIT_S)
-        return most * self._random.uniform(0.5, 1.0)
 
     def _attempt(
         self, actions: Sequence[Action], rejected: list[Rejected]
@@ -208,13 +199,6 @@ def _reason(item: Mapping[str, Any]) -> str:
     reason = f"{error.get('type', 'unknown')}: {error.get('reason', '')}"
     cause = (error.get("caused_by") or {}).get("reason")
     return f"{reason} ({cause})" if cause else reason
-
-
-def first_reasons(rejected: Sequence[Rejected]) -> str:
-    """Return the first refusals, one line each."""
-    lines = [f"\n  {r.doc_id!r}: {r.reason}" for r in rejected[:SHOWN_REASONS]]
-    left = len(rejected) - SHOWN_REASONS
-    return "".join(lines) + (f"\n  and {left} more" if left > 0 else "")
 
 
 def lines_of(schema: Schema) -> Lines:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,7 +9,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from cascade.engines.connection import Auth, Connection
+from cascade.engines._server.connecting import Answer, late
 from cascade.errors import (
     CascadeError,
     DeadlineError,
@@ -25,14 +23,6 @@ _READING = frozenset({"_search", "_msearch", "_count", "_mget", "_refresh"})
 _BUSY = frozenset({408, 429, 502, 503, 504})
 _TIMES_UP = "time exceeded"
 _SHOWN_CHARS = 600
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """Hold what a server said: the HTTP status and the body, not decoded."""
-
-    status: int
-    body: bytes
 
 
 class RestClient(Protocol):
@@ -138,17 +128,20 @@ class Sender:
 
     def ask(self, request: Request, timeout_s: float | None, allow: frozenset[int]) -> Answer:
         """Return the answer to a request, as `RestClient.request` says."""
+        by_deadline = timeout_s is not None
         limit = self.timeout_s if timeout_s is None else timeout_s
         end = time.monotonic() + limit
         for attempt in range(1, ATTEMPTS + 1):
             left = end - time.monotonic()
             if left <= 0:
-                raise self._late(request, limit, timeout_s is not None)
+                raise late(self.where, request, limit, by_deadline=by_deadline)
             try:
                 answer = self.send(request, left)
             except UnreachedError as error:
                 if error.timed_out and (error.sent or time.monotonic() >= end):
-                    raise self._late(request, limit, timeout_s is not None) from error
+                    raise late(
+                        self.where, request, limit, by_deadline=timeout_s is not None
+                    ) from error
                 if attempt < ATTEMPTS and (request.reads or not error.sent):
                     continue
                 raise EngineUnavailableError(
@@ -159,12 +152,6 @@ class Sender:
                 raise refusal(self.where, request, answer)
             return answer
         raise AssertionError("the last attempt returns or raises")
-
-    def _late(self, request: Request, limit: float, by_deadline: bool) -> EngineError:
-        message = f"{self.where} did not answer {request} within {limit:.3g} s"
-        if by_deadline:
-            return DeadlineError(f"{message}, which was all the time that was left")
-        return EngineUnavailableError(f"{message}; raise the timeout or look at the server's load")
 
 
 def refusal(where: str, request: Request, answer: Answer) -> CascadeError:
@@ -211,36 +198,3 @@ def _words(error: object) -> list[str]:
     for failed in error.get("failed_shards") or []:
         inner.append(failed.get("reason") if isinstance(failed, dict) else failed)
     return said + [word for one in inner if one for word in _words(one)]
-
-
-def tls_of(connection: Connection) -> ssl.SSLContext:
-    """Return what a server's certificate is checked against: the system's roots and our own."""
-    context = ssl.create_default_context()
-    if connection.ca_file is not None:
-        try:
-            context.load_verify_locations(cafile=str(connection.ca_file))
-        except (OSError, ssl.SSLError) as error:
-            raise EngineError(
-                f"the certificate authority {connection.ca_file} cannot be read: {error}; give a "
-                "file in PEM form"
-            ) from error
-    return context
-
-
-def address(kind: str, connection: Connection) -> str:
-    """Return a server in words, without passwords."""
-    names = [url.rpartition("@")[2] if "@" in url else url for url in connection.urls]
-    return f"{kind} at {', '.join(names) or 'the cloud id'}"
-
-
-def authorization(auth: Auth) -> str:
-    """Return the value of the HTTP header `Authorization`."""
-    if auth.kind == "basic":
-        return "Basic " + base64.b64encode(f"{auth.user}:{auth.secret}".encode()).decode()
-    if auth.kind == "api_key":
-        # A key is given as the server prints it, encoded, or as `id:key`.
-        plain = ":" in auth.secret
-        return "ApiKey " + (
-            base64.b64encode(auth.secret.encode()).decode() if plain else auth.secret
-        )
-    return f"Bearer {auth.secret}"

@@ -6,21 +6,21 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import orjson
 
-from cascade.candidates import Candidates, Documents, Query
-from cascade.engines._rest.answers import Found
+from cascade.candidates import Documents, Query
 from cascade.engines._rest.bulk import BulkSender, delete_action, index_action, refusal
 from cascade.engines._rest.client import RestClient
-from cascade.engines._rest.facets import FacetCounter, in_time
-from cascade.engines._rest.fields import fields_of_others, fields_of_ours
-from cascade.engines._rest.fusion import fused
+from cascade.engines._rest.facets import FacetCounter
 from cascade.engines._rest.index import at
 from cascade.engines._rest.pages import Pages
 from cascade.engines._rest.query import Matched, QueryWriter
 from cascade.engines._rest.search import Searcher, View, opened, with_id_field
 from cascade.engines._rest.template import Template
+from cascade.engines._server.facets import in_time
+from cascade.engines._server.fields import fields_of_others, fields_of_ours
+from cascade.engines._server.fusion import fused
+from cascade.engines._server.listing import Listing, candidates_of
 from cascade.engines.asking import Words, check_asked, check_highlight
 from cascade.engines.connection import Matching
 from cascade.engines.mappings import document_elasticsearch
@@ -65,13 +65,12 @@ class RestEngine:
     """Search one index of an Elasticsearch or OpenSearch server; any number of threads may.
 
     Args:
-        client: The server.
+        client: The server; closed with the engine.
         index_name: The concrete index, or for an index of others its name or alias.
         schema: The fields; its boosts are those of retrieval.
         documents: The catalogue; its schema holds the synonyms of the build.
         matching: What a text must match and what that counts.
         view: How the index is read.
-        owns_client: Whether the client is closed with the engine.
 
     Raises:
         NotFoundError: If there is no such index.
@@ -79,7 +78,7 @@ class RestEngine:
         EngineError: If the server fails.
     """
 
-    def __init__(  # noqa: PLR0913 - what it searches, and how
+    def __init__(
         self,
         client: RestClient,
         index_name: str,
@@ -87,11 +86,8 @@ class RestEngine:
         documents: Documents,
         matching: Matching = _MATCHING,
         view: View = _VIEW,
-        *,
-        owns_client: bool = False,
     ) -> None:
         self._client = client
-        self._owns_client = owns_client
         self._name = index_name
         self._schema = schema
         self._documents = documents
@@ -165,7 +161,7 @@ class RestEngine:
         """
         self._check_open()
         self._check(queries, size, asked)
-        listings: list[Found] = []
+        listings: list[Listing] = []
         facets: list[Facets] = []
         missing: dict[str, None] = {}
         for start in range(0, len(queries), CHUNK):
@@ -179,11 +175,12 @@ class RestEngine:
             counting = self._facets.begin(chunk, only, asked, deadline) if asked.facets else None
             listings += self._listings(list(zip(chunk, only, strict=True)), size, asked, deadline)
             if counting is not None:
-                counted, why = in_time(counting, len(chunk), deadline)
+                nothing: list[Facets] = [{} for _ in chunk]
+                counted, why = in_time(counting, nothing, deadline)
                 facets += counted
-                missing |= dict.fromkeys(why)
+                missing |= {why: None} if why else {}
         return Retrieval(
-            candidates=self._candidates(queries, listings),
+            candidates=candidates_of(queries, listings, self._documents),
             totals=tuple(found.total for found in listings),
             facets=tuple(facets),
             missing=tuple(missing),
@@ -258,11 +255,10 @@ class RestEngine:
         return True
 
     def close(self) -> None:
-        """Answer nothing any more."""
+        """Let go of the connections; what is under way may still fail."""
         self._closed = True
         self._facets.close()
-        if self._owns_client:
-            self._client.close()
+        self._client.close()
 
     @property
     def _fuses(self) -> bool:
@@ -299,7 +295,7 @@ class RestEngine:
         size: int,
         asked: Asked,
         deadline: Deadline,
-    ) -> list[Found]:
+    ) -> list[Listing]:
         """Return what each query finds among the ids that it may find."""
         asks = [
             self._queries.matched(query.text, query.filters, asked, only) for query, only in queries
@@ -322,33 +318,6 @@ class RestEngine:
         assert self._view.encoder is not None
         near = self._queries.nearest(self._view.encoder(query.text), query.filters, size, only)
         return near.as_option() if self.kind == "elasticsearch" else near.as_query()
-
-    def _candidates(self, queries: Sequence[Query], listings: Sequence[Found]) -> Candidates:
-        lengths = [len(found.rows) for found in listings]
-        none = np.empty(0, dtype=np.float32)
-        rows = np.concatenate([none.astype(np.int32), *(found.rows for found in listings)])
-        scores = np.concatenate([none, *(found.scores for found in listings)])
-        ranks = [np.arange(1, n + 1, dtype=np.float32) for n in lengths]
-        columns = {"engine_score": scores, "engine_rank": np.concatenate([none, *ranks])}
-        for name in {name: None for found in listings for name in found.columns}:
-            absent = (np.full(n, np.nan, dtype=np.float32) for n in lengths)
-            parts = [f.columns.get(name, nan) for f, nan in zip(listings, absent, strict=True)]
-            columns[name] = np.concatenate([none, *parts])
-        doc_ids = None
-        if (rows < 0).any():
-            doc_ids = np.array(self._documents.ids(rows), dtype=object)
-            named = [found.ids or [""] * n for found, n in zip(listings, lengths, strict=True)]
-            given = np.array([doc_id for ids in named for doc_id in ids], dtype=object)
-            doc_ids[rows < 0] = given[rows < 0]
-        return Candidates(
-            queries=tuple(queries),
-            offsets=np.cumsum([0, *lengths]).astype(np.int64),
-            rows=rows,
-            scores=scores,
-            documents=self._documents,
-            columns=columns,
-            doc_ids=doc_ids,
-        )
 
     def _send(self, doing: str, actions: Sequence[Any]) -> None:
         self._check_open()

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures import TimeoutError as LateError
 from typing import Any
 
 from cascade.candidates import Query
 from cascade.engines._rest.answers import facets_of
-from cascade.engines._rest.filters import held_by
 from cascade.engines._rest.query import QueryWriter, counting
 from cascade.engines._rest.search import Searcher
+from cascade.engines._server.fields import held_by
 from cascade.engines.asking import facet_groups
-from cascade.errors import CascadeError
 from cascade.protocols import Asked, Deadline, Facets
 
-GRACE_MS = 10.0
-"""So long before the deadline a page goes without the facets that are not there yet."""
 THREADS = 8
 
 Only = Sequence[Sequence[str] | None]
@@ -76,20 +72,3 @@ class FacetCounter:
     def close(self) -> None:
         """Begin nothing any more."""
         self._workers.shutdown(wait=False, cancel_futures=True)
-
-
-def in_time(
-    counting_: Future[list[Facets]], queries: int, deadline: Deadline
-) -> tuple[list[Facets], list[str]]:
-    """Return the facets of some queries; or empty ones, and why, where they failed or are late."""
-    left_ms = deadline.left_ms()
-    seconds = None if left_ms == float("inf") else max(0.0, left_ms - GRACE_MS) / 1000
-    try:
-        return counting_.result(seconds), []
-    except LateError:
-        counting_.cancel()
-        why = "facets: they were not counted before the deadline"
-    except CascadeError as error:
-        why = f"facets: {error}"
-    nothing: list[Facets] = [{} for _ in range(queries)]
-    return nothing, [why]

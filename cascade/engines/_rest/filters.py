@@ -6,9 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
-from cascade.engines._rest.fields import IndexField, IndexFields
+from cascade.engines._server.fields import IndexField, IndexFields, held_by
 from cascade.engines.asking import cleaned
-from cascade.errors import QueryError
 from cascade.filters import AllOf, AnyOf, Exists, Filter, In, Not, Range
 
 Clause: TypeAlias = dict[str, Any]
@@ -39,21 +38,6 @@ def any_of(clauses: Sequence[Clause]) -> Clause:
     if len(clauses) == 1:
         return clauses[0]
     return {"bool": {"should": list(clauses)}} if clauses else NOTHING
-
-
-def held_by(fields: IndexFields, name: str) -> tuple[IndexField, ...]:
-    """Return what holds a field of the schema.
-
-    Raises:
-        QueryError: If the index has nothing of it.
-    """
-    found = fields[name]
-    if not found:
-        raise QueryError(
-            f"the index has no field that holds {name!r} and can be filtered, counted or sorted "
-            "by; add one to its mapping, or take the field out of the schema"
-        )
-    return found
 
 
 def _clause(fields: IndexFields, part: Filter) -> Clause:

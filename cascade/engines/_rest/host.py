@@ -14,7 +14,6 @@ from cascade.candidates import Documents
 from cascade.engines._rest.bulk import (
     BulkSender,
     actions_of,
-    first_reasons,
     lines_of,
     requests_of,
 )
@@ -32,29 +31,14 @@ from cascade.engines._rest.index import (
     interval,
     several,
 )
-from cascade.engines._rest.scan import (
-    ELASTICSEARCH_READING,
-    OPENSEARCH_READING,
-    Reading,
-    Scan,
-)
+from cascade.engines._rest.scan import ELASTICSEARCH_READING, OPENSEARCH_READING, Reading, Scan
 from cascade.engines._rest.search import View
 from cascade.engines._rest.writer import RestBulkWriter
+from cascade.engines._server.sending import first_reasons
 from cascade.engines.connection import IndexShape, Matching
 from cascade.engines.mappings import render_elasticsearch, render_opensearch
-from cascade.errors import (
-    DocumentError,
-    EngineError,
-    NotFoundError,
-    RefusedError,
-)
-from cascade.hosting import (
-    BulkOptions,
-    Change,
-    IndexState,
-    Place,
-    Rejected,
-)
+from cascade.errors import DocumentError, EngineError, NotFoundError, RefusedError
+from cascade.hosting import BulkOptions, Change, IndexState, Place, Rejected
 from cascade.protocols import Engine
 from cascade.schema import Schema
 
@@ -155,14 +139,15 @@ class RestHost:
         return RestBulkWriter(sender, lines_of(schema), options, stop, complete)
 
     def state(self, place: Place) -> IndexState:
-        """Return how an index stands, after a refresh.
+        """Return how an index stands; one of ours after a refresh.
 
         Raises:
             NotFoundError: If there is none.
         """
         card = self._card(place.name)
         documents, failed = counted(self._client, card)
-        if not failed:  # a refresh would wait a minute for a part that does not answer
+        # A refresh would wait a minute for a part that does not answer; others refresh their own.
+        if card.ours and not failed:
             self._refresh(card.name)
             documents, failed = counted(self._client, card)
         return IndexState(documents, failed, card.identity, card.about)
@@ -245,7 +230,20 @@ class RestHost:
             NotFoundError: If there is no such index.
             EngineError: If it does not store its documents, or a part of it does not answer.
         """
-        return Scan(self._client, self._card(name), self._dialect.reading, batch).documents()
+        return self._scan(name, batch).documents()
+
+    def changed_since(
+        self, name: str, field: str, since: float
+    ) -> Iterator[list[Mapping[str, Any]]]:
+        """Yield the documents whose date in `field` is `since` (seconds since 1970) or later.
+
+        Those without one come as well, and all of them where the field is no date of the index.
+
+        Raises:
+            NotFoundError: If there is no such index.
+            EngineError: As `documents` does.
+        """
+        return self._scan(name, BATCH).changed_since(field, since)
 
     def ids(self, name: str, batch: int = ID_BATCH) -> Iterator[list[str]]:
         """Yield the id of every document.
@@ -253,7 +251,7 @@ class RestHost:
         Raises:
             NotFoundError: If there is no such index.
         """
-        return Scan(self._client, self._card(name), self._dialect.reading, batch).ids()
+        return self._scan(name, batch).ids()
 
     def apply(
         self, place: Place, schema: Schema, changes: Sequence[Change], *, refresh: bool = True
@@ -310,6 +308,9 @@ class RestHost:
     def close(self) -> None:
         """Let go of connections."""
         self._client.close()
+
+    def _scan(self, name: str, batch: int) -> Scan:
+        return Scan(self._client, self._card(name), self._dialect.reading, batch)
 
     def _cards(self, name: str) -> list[Card]:
         """Return what the index of a name, or those behind an alias, say of themselves."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -14,8 +14,7 @@ from cascade.engines._rest.client import RestClient
 from cascade.engines._rest.index import at
 from cascade.engines._rest.query import QueryWriter, shown
 from cascade.engines._rest.search import View
-from cascade.engines.highlight import highlighted
-from cascade.errors import DocumentError
+from cascade.engines._server.pages import page_document
 from cascade.hosting import RAW_FIELD
 from cascade.protocols import PageDocument
 from cascade.schema import Schema
@@ -58,10 +57,11 @@ class Pages:
             EngineError: If the server fails.
         """
         terms = {name: self._queries.words.terms(name, query.text) for name in highlight}
+        analysers = self._queries.words.analysers
         pages: dict[str, PageDocument] = {}
         for hit in self._stored(query, ids):
             doc_id, raw = self._raw(hit)
-            pages[doc_id] = self._page(raw, fields, terms)
+            pages[doc_id] = page_document(raw, fields, terms, self._schema, analysers)
         return pages
 
     def _stored(self, query: Query, ids: Sequence[str]) -> list[Hit]:
@@ -93,24 +93,3 @@ class Pages:
         path = self._view.id_field
         doc_id = hit.id if path is None else str(hit.fields.get(path, (hit.id,))[0])
         return doc_id, {self._schema.id: doc_id, **source}
-
-    def _page(
-        self,
-        raw: Mapping[str, Any],
-        fields: Sequence[str] | None,
-        terms: Mapping[str, Sequence[str]],
-    ) -> PageDocument:
-        kept = raw if fields is None else {name: raw[name] for name in fields if name in raw}
-        if not terms:
-            return PageDocument(kept)
-        try:
-            texts = self._schema.document(raw).texts
-        except DocumentError:
-            return PageDocument(kept)  # of others, with what our schema does not accept
-        marked = {}
-        for name, found in terms.items():
-            reader = self._queries.words.analysers[name]
-            fragment = highlighted(texts.get(name, ()), found, reader)
-            if fragment is not None:
-                marked[name] = fragment
-        return PageDocument(kept, marked)

@@ -9,19 +9,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cascade.engines._rest.fields import IndexFields
 from cascade.engines._rest.filters import (
     EVERYTHING,
     NOTHING,
     Clause,
     any_of,
     filter_clauses,
-    held_by,
 )
 from cascade.engines._rest.template import Template
+from cascade.engines._server.fields import IndexFields, held_by
+from cascade.engines._server.limits import MAX_CLAUSES, TYPO_WEIGHT, clauses_a_word, most_words
 from cascade.engines.asking import (
     MAX_QUERY_CHARS,
-    MAX_QUERY_TERMS,
     Word,
     Words,
     cleaned,
@@ -33,10 +32,6 @@ from cascade.filters import AllOf
 from cascade.hosting import RAW_FIELD
 from cascade.protocols import Asked, Sort
 
-MAX_CLAUSES = 1_000
-"""How many clauses one query has at most: a server refuses one of more than 1,024."""
-TYPO_WEIGHT = 0.5
-"""What a word that differs by a letter or two counts, against the word itself."""
 MAX_TYPO_VARIANTS = 50
 MAX_NEAREST = 10_000
 """How many candidates a search for nearest vectors may look at."""
@@ -124,7 +119,7 @@ class QueryWriter:
         """
         if self.matching.analysed == "server":
             return self._analysed_there(cleaned(text[:MAX_QUERY_CHARS]), minimum_match)
-        variants = self.words.variants(text, self._most_words())
+        variants = self.words.variants(text, most_words(self.words, self.fields))
         words = distinct(variants)
         if not words:
             return None
@@ -199,11 +194,6 @@ class QueryWriter:
         clauses = filter_clauses(self.fields, filters)
         return clauses if only is None else [*clauses, self.ids(only)]
 
-    def _most_words(self) -> int:
-        each = max(1, sum(len(self.fields[field.name]) for field in self.words.fields))
-        # A word stands in the part that matches and in the one that scores.
-        return max(1, min(MAX_QUERY_TERMS, MAX_CLAUSES // (2 * each)))
-
     def _scoring(self, words: Sequence[Word]) -> Clause:
         if not self.named:
             return any_of([clause for word in words for clause in self._word(word)])
@@ -232,7 +222,7 @@ class QueryWriter:
 
     def _variants(self) -> int:
         """Return how many spellings a word may have, so that all together are not too many."""
-        each = max(1, sum(len(self.fields[field.name]) for field in self.words.fields))
+        each = clauses_a_word(self.words, self.fields)
         return max(1, min(MAX_TYPO_VARIANTS, MAX_CLAUSES // (2 * each)))
 
     def _boost(self, name: str) -> float:

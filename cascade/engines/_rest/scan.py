@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -9,8 +10,11 @@ from typing import Any
 
 import orjson
 
-from cascade.engines._rest.client import Answer, RestClient, reason
+from cascade.engines._rest.client import RestClient, reason
 from cascade.engines._rest.index import Card, at
+from cascade.engines._rest.search import opened
+from cascade.engines._server.connecting import Answer
+from cascade.engines._server.fields import DATES, types_of
 from cascade.errors import CascadeError, EngineError
 from cascade.hosting import ID_FIELD, RAW_FIELD
 
@@ -84,13 +88,19 @@ class Scan:
         self._reading = reading
         self._size = max(1, min(size, MOST_AT_ONCE))
 
-    def documents(self) -> Iterator[list[Mapping[str, Any]]]:
+    def documents(
+        self, query: Mapping[str, Any] | None = None
+    ) -> Iterator[list[Mapping[str, Any]]]:
         """Yield the documents as they were given; those of others as stored, with `_id`.
+
+        Args:
+            query: Which ones; None takes all.
 
         Raises:
             EngineError: If the index does not store them, or a part of it does not answer.
         """
-        wanted = Wanted({"_source": [RAW_FIELD] if self._card.ours else self._whole_source()})
+        source = [RAW_FIELD] if self._card.ours else self._whole_source()
+        wanted = Wanted({"_source": source, **({} if query is None else {"query": query})})
         for hits in self.pages(wanted):
             if any("_source" not in hit for hit in hits):
                 raise EngineError(
@@ -101,6 +111,21 @@ class Scan:
                 yield [hit["_source"][RAW_FIELD] for hit in hits]
             else:
                 yield [{"_id": hit["_id"], **hit["_source"]} for hit in hits]
+
+    def changed_since(self, field: str, since: float) -> Iterator[list[Mapping[str, Any]]]:
+        """Yield the documents whose date in a field is `since` (seconds since 1970) or later.
+
+        Those without one come as well, and all of them where the field is no date of the index.
+
+        Raises:
+            EngineError: As `documents` does.
+        """
+        _, properties = opened(self._client, self._name, mapping=True)
+        if dict(types_of(properties, "")).get(field) not in DATES:
+            return self.documents()
+        late = {"gte": math.floor(since * 1000), "format": "epoch_millis"}
+        undated = {"bool": {"must_not": [{"exists": {"field": field}}]}}
+        return self.documents({"bool": {"should": [{"range": {field: late}}, undated]}})
 
     def ids(self) -> Iterator[list[str]]:
         """Yield the id of every document.

@@ -11,7 +11,6 @@ import numpy as np
 
 from cascade.candidates import UNKNOWN, Documents, Float32
 from cascade.engines._rest.answers import (
-    Found,
     Hit,
     Page,
     matched_scores,
@@ -23,15 +22,15 @@ from cascade.engines._rest.answers import (
     values_of,
 )
 from cascade.engines._rest.client import Request, RestClient
-from cascade.engines._rest.fields import IndexFields
 from cascade.engines._rest.index import at
 from cascade.engines._rest.query import Matched, ranked
+from cascade.engines._server.fields import IndexFields
+from cascade.engines._server.listing import NOTHING, Listing
 from cascade.errors import DeadlineError, NotFoundError
 from cascade.hosting import ID_FIELD, ROW_FIELD
-from cascade.protocols import Asked, Deadline, Total
+from cascade.protocols import Asked, Deadline
 from cascade.schema import Schema
 
-NOTHING = Found(np.empty(0, np.int32), np.empty(0, np.float32), Total(0))
 _PREFERENCE = "cascade"
 _ENCODE = msgspec.json.Encoder()
 
@@ -93,7 +92,7 @@ class Searcher:
 
     def found(
         self, asks: Sequence[Matched | None], size: int, asked: Asked, deadline: Deadline
-    ) -> list[Found]:
+    ) -> list[Listing]:
         """Return the hits of each query; None finds nothing.
 
         Raises:
@@ -217,7 +216,7 @@ class Searcher:
                 wanted.append("hits.hits.matched_queries")
         return wanted
 
-    def _found(self, page: Page, one: Matched, asked: Asked, with_ids: bool) -> Found:
+    def _found(self, page: Page, one: Matched, asked: Asked, with_ids: bool) -> Listing:
         hits = page.hits.hits
         in_order = self._in_order(one, asked)
         if asked.sort is not None or not one.scored:
@@ -233,7 +232,7 @@ class Searcher:
                 for hit in hits
             ]
             rows = rows_of(numbers, len(self.documents))
-        found = Found(rows, scores, total_of(page), ids, self._columns(hits))
+        found = Listing(rows, scores, total_of(page), ids, self._columns(hits))
         return found if in_order else found.in_order()
 
     def _ids(self, hits: Sequence[Hit]) -> list[str]:

@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from cascade.engines._rest.bulk import (
-    UNSENDABLE,
     Action,
     BulkSender,
     Lines,
     index_action,
     refusal,
 )
+from cascade.engines._server.sending import UNSENDABLE
 from cascade.errors import EngineError
 from cascade.hosting import BulkOptions, Rejected
 from cascade.schema import Document

@@ -11,12 +11,11 @@ from urllib.parse import urlencode, urlsplit
 
 import msgspec
 
-from cascade.engines._rest.client import Answer, address, authorization, tls_of
+from cascade.engines._server.connecting import Answer, address, authorization, late, tls_of
 from cascade.engines.connection import Connection
 from cascade.errors import (
     CascadeError,
     ConfigError,
-    DeadlineError,
     EngineError,
     EngineUnavailableError,
     NotFoundError,
@@ -134,14 +133,14 @@ class SolrClient:
                 raise EngineError("the engine is closed; open it again")
             left = end - time.monotonic()
             if left <= 0:
-                raise self._late(ask, limit, by_deadline)
+                raise late(self.where, ask, limit, by_deadline=by_deadline)
             at = (self._first + turn) % len(self._nodes)
             try:
                 answer = self._once(self._nodes[at], ask, left)
             except (urllib3.exceptions.ConnectTimeoutError, urllib3.exceptions.NewConnectionError):
                 cause = "the connection was refused or took too long"
             except urllib3.exceptions.TimeoutError as error:
-                raise self._late(ask, limit, by_deadline) from error
+                raise late(self.where, ask, limit, by_deadline=by_deadline) from error
             except urllib3.exceptions.SSLError as error:
                 raise EngineUnavailableError(
                     f"{self.where} cannot be trusted: {error}; give its certificate authority"
@@ -202,12 +201,6 @@ class SolrClient:
             timeout=urllib3.Timeout(total=left, connect=min(left, _CONNECT_S)),
         )
         return Answer(got.status, got.data)
-
-    def _late(self, ask: Ask, limit: float, by_deadline: bool) -> EngineError:
-        message = f"{self.where} did not answer {ask} within {max(limit, 0):.3g} s"
-        if by_deadline:
-            return DeadlineError(f"{message}, which was all the time that was left")
-        return EngineUnavailableError(f"{message}; raise the timeout or look at the server's load")
 
 
 def refusal(where: str, ask: Ask, answer: Answer) -> CascadeError:

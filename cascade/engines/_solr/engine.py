@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures import TimeoutError as LateError
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-import numpy as np
-
-from cascade.candidates import UNKNOWN, Candidates, Documents, Query
-from cascade.engines._rest.answers import Found as Listing
-from cascade.engines._rest.fields import IndexFields
-from cascade.engines._rest.fusion import fused
+from cascade.candidates import Documents, Query
+from cascade.engines._server.facets import in_time
+from cascade.engines._server.fields import IndexFields
+from cascade.engines._server.fusion import fused
+from cascade.engines._server.listing import Listing, candidates_of
 from cascade.engines._solr.client import KIND, SolrClient
 from cascade.engines._solr.fields import fields_of_index, fields_of_managed, key_of
 from cascade.engines._solr.index import Found, Hit, SolrIndex
@@ -37,14 +35,10 @@ from cascade.protocols import (
     Asked,
     Capability,
     Deadline,
-    Facets,
     PageDocument,
     Retrieval,
 )
 from cascade.schema import Document, Kind, Schema
-
-FACETS_GRACE_MS = 10.0
-"""So long before the deadline a page goes without the facets that are not there yet."""
 
 _ASKED, _MATCHING, _VIEW = Asked(), Matching(), View()
 _ALWAYS = frozenset(
@@ -166,12 +160,12 @@ class SolrEngine:
             for future in counting:
                 future.cancel()
             raise
-        facets, missing = _in_time(counting, deadline)
+        counted = [in_time(one, {}, deadline) for one in counting]
         return Retrieval(
-            candidates=self._candidates(queries, listings),
+            candidates=candidates_of(queries, listings, self._documents),
             totals=tuple(found.total for found in listings),
-            facets=tuple(facets),
-            missing=tuple(missing),
+            facets=tuple(facets for facets, _ in counted),
+            missing=tuple(dict.fromkeys(why for _, why in counted if why)),
         )
 
     def fetch(
@@ -303,33 +297,6 @@ class SolrEngine:
         near = self._searcher.nearest(vector, path, one.query, size, one.only)
         return fused(found, self._searcher.listing(near, size, asked, deadline), size)
 
-    def _candidates(self, queries: Sequence[Query], listings: Sequence[Listing]) -> Candidates:
-        lengths = [len(found.rows) for found in listings]
-        none = np.empty(0, dtype=np.float32)
-        rows = np.concatenate([none.astype(np.int32), *(found.rows for found in listings)])
-        scores = np.concatenate([none, *(found.scores for found in listings)])
-        ranks = [np.arange(1, n + 1, dtype=np.float32) for n in lengths]
-        columns = {"engine_score": scores, "engine_rank": np.concatenate([none, *ranks])}
-        for name in {name: None for found in listings for name in found.columns}:
-            absent = (np.full(n, np.nan, dtype=np.float32) for n in lengths)
-            parts = [f.columns.get(name, nan) for f, nan in zip(listings, absent, strict=True)]
-            columns[name] = np.concatenate([none, *parts])
-        doc_ids = None
-        if (rows == UNKNOWN).any():
-            doc_ids = np.array(self._documents.ids(rows), dtype=object)
-            named = [found.ids or [""] * n for found, n in zip(listings, lengths, strict=True)]
-            given = np.array([doc_id for ids in named for doc_id in ids], dtype=object)
-            doc_ids[rows == UNKNOWN] = given[rows == UNKNOWN]
-        return Candidates(
-            queries=tuple(queries),
-            offsets=np.cumsum([0, *lengths]).astype(np.int64),
-            rows=rows,
-            scores=scores,
-            documents=self._documents,
-            columns=columns,
-            doc_ids=doc_ids,
-        )
-
     def _change(self, changes: Sequence[Change]) -> None:
         self._check_open()
         rejected = apply_changes(self._index, self._schema, changes)
@@ -348,24 +315,3 @@ class _Ask:
     query: Query
     only: Sequence[str] | None
     text: Matched | None
-
-
-def _in_time(
-    counting: Sequence[Future[Facets]], deadline: Deadline
-) -> tuple[list[Facets], list[str]]:
-    """Return the facets of each query, none where they came too late, and why."""
-    facets: list[Facets] = []
-    missing: dict[str, None] = {}
-    for future in counting:
-        left_ms = deadline.left_ms()
-        seconds = None if left_ms == float("inf") else max(0.0, left_ms - FACETS_GRACE_MS) / 1000
-        try:
-            facets.append(future.result(seconds))
-        except (LateError, DeadlineError):
-            future.cancel()
-            facets.append({})
-            missing["facets: they were not counted before the deadline"] = None
-        except EngineError as error:
-            facets.append({})
-            missing[f"facets: {error}"] = None
-    return facets, list(missing)

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from cascade.engines._rest.fields import IndexField, IndexFields, fields_of_others
+from cascade.engines._server.fields import IndexField, IndexFields, fields_of_others
 from cascade.engines._solr.client import Ask, SolrClient, reading
 from cascade.engines._solr.index import SolrIndex
 from cascade.engines.connection import IndexShape
@@ -43,6 +43,12 @@ _SORTED = frozenset({"LongPointField", "DoublePointField", "DatePointField"})
 
 def fields_of_index(index: SolrIndex, schema: Schema) -> IndexFields:
     """Return which fields of an index that others made hold those of a schema."""
+    properties = {name: {"type": kind} for name, kind in types_of_index(index).items()}
+    return fields_of_others(schema, properties)
+
+
+def types_of_index(index: SolrIndex) -> dict[str, str]:
+    """Return the type of each field of an index, as other servers call it, "" if none does."""
     types = {
         str(spec["name"]): _CLASSES.get(str(spec.get("class", "")).rpartition(".")[2], "")
         for spec in index.get("/schema/fieldtypes")["fieldTypes"]
@@ -51,8 +57,7 @@ def fields_of_index(index: SolrIndex, schema: Schema) -> IndexFields:
     found = index.get("/admin/luke", numTerms="0", show="index").get("fields") or {}
     named = {name: spec.get("type", "") for name, spec in found.items()}
     named |= {spec["name"]: spec["type"] for spec in index.get("/schema/fields")["fields"]}
-    properties = {name: {"type": types.get(kind, "")} for name, kind in named.items()}
-    return fields_of_others(schema, properties)
+    return {name: types.get(kind, "") for name, kind in named.items()}
 
 
 def key_of(index: SolrIndex) -> str:

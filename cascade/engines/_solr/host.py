@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import threading
 import uuid
@@ -10,13 +11,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from cascade.candidates import Documents
-from cascade.engines._rest.bulk import first_reasons
+from cascade.engines._server.fields import DATES
+from cascade.engines._server.sending import first_reasons
 from cascade.engines._solr.client import KIND, SolrClient, reading
 from cascade.engines._solr.collections import Collections
 from cascade.engines._solr.cores import Cores
 from cascade.engines._solr.engine import SolrEngine
-from cascade.engines._solr.fields import give_fields, key_of
+from cascade.engines._solr.fields import give_fields, key_of, types_of_index
 from cascade.engines._solr.index import Found, Hit, Marker, Plain, SolrIndex, T
+from cascade.engines._solr.query import instant
 from cascade.engines._solr.search import View
 from cascade.engines._solr.writer import BatchSender, SolrBulkWriter, apply_changes, commands_of
 from cascade.engines.connection import Connection, IndexShape, Matching
@@ -189,8 +192,24 @@ class SolrHost:
             for hits in _pages(index, Found[Hit], "id", RAW_FIELD, batch):
                 yield [json.loads(hit.cascade_raw) for hit in hits]
         else:
-            for found in _pages(index, Found[Plain], key_of(index), "*", batch):
-                yield [{k: v for k, v in one.items() if k != "_version_"} for one in found]
+            yield from _plain(index, batch)
+
+    def changed_since(
+        self, name: str, field: str, since: float
+    ) -> Iterator[list[Mapping[str, Any]]]:
+        """Yield the documents whose date in `field` is `since` (seconds since 1970) or later.
+
+        Those without one come as well, and all of them where the field is no date of the index.
+
+        Raises:
+            NotFoundError: If there is no such index.
+        """
+        index = self._index(name)
+        if index.ours or types_of_index(index).get(field) not in DATES:
+            yield from self.documents(name)
+        else:
+            late = f"{field}:[{instant(since, math.floor)} TO *]"
+            yield from _plain(index, BATCH, [f"{late} (*:* -{field}:[* TO *])"])
 
     def ids(self, name: str, batch: int = ID_BATCH) -> Iterator[list[str]]:
         """Yield the id of every document.
@@ -289,15 +308,28 @@ class SolrHost:
         return index
 
 
+def _plain(
+    index: SolrIndex, batch: int, filters: Sequence[str] = ()
+) -> Iterator[list[Mapping[str, Any]]]:
+    """Yield what an index of others stores of the documents that pass some filters."""
+    for found in _pages(index, Found[Plain], key_of(index), "*", batch, filters):
+        yield [{k: v for k, v in one.items() if k != "_version_"} for one in found]
+
+
 def _pages(
-    index: SolrIndex, shape: type[Found[T]], key: str, fields: str, batch: int
+    index: SolrIndex,
+    shape: type[Found[T]],
+    key: str,
+    fields: str,
+    batch: int,
+    filters: Sequence[str] = (),
 ) -> Iterator[list[T]]:
-    """Yield what every document has of some fields, in the order of the ids."""
+    """Yield what documents have of some fields, in the order of the ids."""
     mark = "*"
     while True:
         body = {
             "query": "*:*",
-            "filter": index.own_filters,
+            "filter": [*index.own_filters, *filters],
             "fields": fields,
             "sort": f"{key} asc",
             "limit": min(batch, MAX_BATCH),

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from cascade.candidates import Query
+from cascade.engines._server.pages import page_document
 from cascade.engines._solr.index import Found, Hit, Plain, SolrIndex
 from cascade.engines._solr.query import ClauseWriter
 from cascade.engines.asking import Words
-from cascade.engines.highlight import highlighted
-from cascade.errors import DocumentError
 from cascade.hosting import ID_FIELD, RAW_FIELD
 from cascade.protocols import PageDocument
 from cascade.schema import Schema
@@ -43,7 +42,11 @@ class Pages:
     ) -> dict[str, PageDocument]:
         """Return by id those documents that still pass the query's filters."""
         terms = {name: self.words.terms(name, query.text) for name in highlight}
-        return {doc_id: self._page(raw, fields, terms) for doc_id, raw in self._stored(query, ids)}
+        analysers = self.words.analysers
+        return {
+            doc_id: page_document(raw, fields, terms, self.schema, analysers)
+            for doc_id, raw in self._stored(query, ids)
+        }
 
     def _stored(self, query: Query, ids: Sequence[str]) -> list[tuple[str, dict[str, Any]]]:
         key = self.clauses.key
@@ -63,23 +66,3 @@ class Pages:
         plain = self.index.search(body, Found[Plain]).response.docs
         shown = [{k: v for k, v in one.items() if k != "_version_"} for one in plain]
         return [(str(one[key]), {self.schema.id: one[key], **one}) for one in shown]
-
-    def _page(
-        self,
-        raw: Mapping[str, Any],
-        fields: Sequence[str] | None,
-        terms: Mapping[str, Sequence[str]],
-    ) -> PageDocument:
-        kept = raw if fields is None else {name: raw[name] for name in fields if name in raw}
-        if not terms:
-            return PageDocument(kept)
-        try:
-            texts = self.schema.document(raw).texts
-        except DocumentError:
-            return PageDocument(kept)  # of others, with what our schema does not accept
-        marked = {}
-        for name, found in terms.items():
-            fragment = highlighted(texts.get(name, ()), found, self.words.analysers[name])
-            if fragment is not None:
-                marked[name] = fragment
-        return PageDocument(kept, marked)

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from cascade.engines._rest.fields import IndexField, IndexFields
-from cascade.engines._rest.filters import held_by
+from cascade.engines._server.fields import IndexField, IndexFields, held_by
+from cascade.engines._server.limits import TYPO_WEIGHT, most_words
 from cascade.engines.asking import (
     MAX_QUERY_CHARS,
     MAX_QUERY_TERMS,
@@ -26,11 +26,6 @@ from cascade.engines.asking import (
 )
 from cascade.engines.connection import Matching
 from cascade.filters import AllOf, AnyOf, Exists, Filter, In, Not, Range, fields_of
-
-MAX_CLAUSES = 1_000
-"""Below the 1,024 that a Solr takes in one query unless its `maxBooleanClauses` says more."""
-TYPO_WEIGHT = 0.5
-"""What a word that differs by a letter or two counts, against the word itself."""
 
 _SYNTAX = re.compile(r"([^\w\s])|(\b(?:AND|OR|NOT|TO)\b)")
 _EVERYTHING, _NOTHING = "*:*", "(*:* -*:*)"
@@ -174,7 +169,7 @@ class ClauseWriter:
         self, values: _Values, text: str, minimum_match: float
     ) -> tuple[str | None, str | None]:
         """Return what scores a text, and what must match besides; None for nothing."""
-        variants = self.words.variants(text, self._most_words())
+        variants = self.words.variants(text, most_words(self.words, self.fields))
         words = distinct(variants)
         if not words:
             return None, None
@@ -188,12 +183,6 @@ class ClauseWriter:
         if self.matching.phrase_boost > 0 and len(words) > 1:
             score = f"(+{score} {' '.join(self._phrases(values, text))})"
         return score, matching
-
-    def _most_words(self) -> int:
-        each = max(1, sum(len(self.fields[spec.name]) for spec in self.words.fields))
-        # A word may stand in the part that matches and in the one that scores, or be written
-        # wrongly beside being written well.
-        return max(1, min(MAX_QUERY_TERMS, MAX_CLAUSES // (2 * each)))
 
     def _word(self, values: _Values, word: Word) -> list[str]:
         known: dict[str, str] = {}

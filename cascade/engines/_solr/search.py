@@ -13,9 +13,8 @@ import msgspec
 import numpy as np
 
 from cascade.candidates import UNKNOWN, Documents, Query
-from cascade.engines._rest.answers import Found as Listing
-from cascade.engines._rest.fields import IndexFields
-from cascade.engines._rest.filters import held_by
+from cascade.engines._server.fields import IndexFields, held_by
+from cascade.engines._server.listing import NOTHING, Listing
 from cascade.engines._solr.index import Found, Hit, SolrIndex
 from cascade.engines._solr.query import Clauses, ClauseWriter
 from cascade.engines._solr.template import Template
@@ -26,8 +25,6 @@ from cascade.protocols import Asked, Deadline, Facets, FacetValue, Total
 
 OVERREQUEST = 10_000
 """How many values of a facet each of several shards reports beyond those that are asked for."""
-
-NOTHING = Listing(np.empty(0, np.int32), np.empty(0, np.float32), Total(0))
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -11,15 +10,15 @@ from dataclasses import dataclass
 
 import orjson
 
+from cascade.engines._server.sending import UNSENDABLE, wait_s
 from cascade.engines._solr.fields import fields_of_managed
 from cascade.engines._solr.index import SolrIndex
 from cascade.engines.asking import cleaned
 from cascade.engines.mappings import document_solr
-from cascade.errors import DeadlineError, DocumentError, EngineError, EngineUnavailableError
+from cascade.errors import DeadlineError, EngineError, EngineUnavailableError
 from cascade.hosting import BulkOptions, Change, Rejected
 from cascade.schema import Document, Schema
 
-LONGEST_WAIT_S = 10.0
 _BULK = BulkOptions()
 Commands = Callable[[int, Document], bytes]
 """Gives the update command of a document from its row and itself."""
@@ -75,7 +74,6 @@ class BatchSender:
         self._index = index
         self._options = options
         self._stop = stop
-        self._random = random.Random()
 
     def send(self, items: Sequence[Item]) -> list[Rejected]:
         """Send commands in order and return those that the server refused for what they are.
@@ -112,14 +110,9 @@ class BatchSender:
                         f"{len(items)} documents for {self._index.name!r} were sent {attempt} "
                         f"times without being taken, the last time because: {error}"
                     ) from error
-            if self._stop.wait(self._wait_s(attempt)):
+            if self._stop.wait(wait_s(self._options.backoff_s, attempt)):
                 raise EngineError(f"filling {self._index.name!r} was stopped")
         raise AssertionError("the last attempt returns or raises")
-
-    def _wait_s(self, attempt: int) -> float:
-        """Return how long to wait: doubled each time, by chance up to half of it less."""
-        most = min(self._options.backoff_s * 2.0 ** (attempt - 1), LONGEST_WAIT_S)
-        return most * self._random.uniform(0.5, 1.0)
 
 
 def _named(items: Sequence[Item], why: str) -> Item | None:
@@ -197,7 +190,7 @@ class SolrBulkWriter:
         self._begun += 1
         try:
             item = Item(document.id, row, self._commands(row, document))
-        except (DocumentError, TypeError, ValueError) as error:
+        except UNSENDABLE as error:
             with self._lock:
                 self._rejected.append(Rejected(document.id, row, str(error)))
         else:
@@ -271,7 +264,7 @@ def apply_changes(
                 if change.document is None
                 else command_of(change.row, change.document)
             )
-        except (DocumentError, TypeError, ValueError) as error:
+        except UNSENDABLE as error:
             rejected.append(Rejected(doc_id, change.row, str(error)))
         else:
             items.append(Item(doc_id, change.row, command))

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 import numpy as np
 
 from cascade.candidates import UNKNOWN, Float32, Int32, Int64
-from cascade.engines._rest.answers import Found
+from cascade.engines._server.listing import Listing
 
 RANK_OFFSET = 60.0
 """What is added to ranks: Cormack, Clarke and Buettcher 2009, reciprocal rank fusion."""
 
 
-def fused(text: Found, near: Found, size: int) -> Found:
+def fused(text: Listing, near: Listing, size: int) -> Listing:
     """Return the first `size` of both by the sum of 1 / (60 + rank) over the lists they are in.
 
     The total is that of the text: every document is somehow near.
@@ -27,7 +27,7 @@ def fused(text: Found, near: Found, size: int) -> Found:
     rows: Int32 = np.concatenate([text.rows, near.rows])[first]
     ids = [*_ids(text), *_ids(near)]
     named = bool(text.ids or near.ids)
-    whole = Found(
+    whole = Listing(
         rows,
         scores.astype(np.float32),
         text.total,
@@ -37,17 +37,17 @@ def fused(text: Found, near: Found, size: int) -> Found:
     return whole.in_order().taken(np.arange(min(size, len(rows))))
 
 
-def _ids(found: Found) -> list[str]:
+def _ids(found: Listing) -> list[str]:
     return list(found.ids) if found.ids else [""] * len(found.rows)
 
 
-def _keys(found: Found) -> list[object]:
+def _keys(found: Listing) -> list[object]:
     """Return what tells a document from others: its row, its id if it has none."""
     pairs = zip(found.rows.tolist(), _ids(found), strict=True)
     return [doc_id if row == UNKNOWN else row for row, doc_id in pairs]
 
 
-def _columns(text: Found, near: Found, first: Int64) -> Mapping[str, Float32]:
+def _columns(text: Listing, near: Listing, first: Int64) -> Mapping[str, Float32]:
     names = {**text.columns, **near.columns}
     return {
         name: np.concatenate(

@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from cascade.errors import QueryError
 from cascade.schema import Field, Kind, Schema
 
 VECTOR_TYPES = frozenset({"dense_vector", "knn_vector"})
-_DATES = ("date", "date_nanos")
+DATES = ("date", "date_nanos")
 _NUMBERS = (
     *("double", "float", "half_float", "scaled_float", "long", "integer", "short", "byte"),
     *("unsigned_long", "boolean"),
@@ -22,7 +23,7 @@ _TYPES: Mapping[Kind, Sequence[str]] = {
     Kind.TEXT: _TEXTS,
     Kind.KEYWORD: (*_KEYWORDS, *(t for t in _NUMBERS if t != "boolean")),
     Kind.NUMBER: _NUMBERS,
-    Kind.DATE: (*_DATES, *_NUMBERS),
+    Kind.DATE: (*DATES, *_NUMBERS),
     Kind.VECTOR: tuple(sorted(VECTOR_TYPES)),
 }
 
@@ -61,8 +62,23 @@ def fields_of_others(schema: Schema, properties: Mapping[str, Any]) -> IndexFiel
         schema: The fields.
         properties: The `properties` of the index's mapping.
     """
-    types = dict(_types(properties, ""))
+    types = dict(types_of(properties, ""))
     return {field.name: tuple(_found(field, types)) for field in schema.fields}
+
+
+def held_by(fields: IndexFields, name: str) -> tuple[IndexField, ...]:
+    """Return what holds a field of the schema.
+
+    Raises:
+        QueryError: If the index has nothing of it.
+    """
+    found = fields[name]
+    if not found:
+        raise QueryError(
+            f"the index has no field that holds {name!r} and can be filtered, counted or sorted "
+            "by; add one to its mapping, or take the field out of the schema"
+        )
+    return found
 
 
 def _found(field: Field, types: Mapping[str, str]) -> Iterator[IndexField]:
@@ -75,16 +91,16 @@ def _found(field: Field, types: Mapping[str, str]) -> Iterator[IndexField]:
         fitting = [name for name in inner if types.get(name) in accepted]
         if fitting:
             best = min(fitting, key=lambda name: (accepted.index(types[name]), name != path))
-            yield IndexField(best, types[best] in _DATES)
+            yield IndexField(best, types[best] in DATES)
 
 
-def _types(properties: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str]]:
+def types_of(properties: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str]]:
     """Yield the path and type of each field and sub-field."""
     for name, spec in properties.items():
         path = f"{prefix}{name}"
         if "properties" in spec:
-            yield from _types(spec["properties"], f"{path}.")
+            yield from types_of(spec["properties"], f"{path}.")
         elif "type" in spec:
             if spec.get("index", True) is not False:
                 yield path, spec["type"]
-            yield from _types(spec.get("fields", {}), f"{path}.")
+            yield from types_of(spec.get("fields", {}), f"{path}.")

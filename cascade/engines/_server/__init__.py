@@ -1,0 +1,1 @@
+"""What the engines of all servers share: fields, listings, pages, waiting, connecting."""

@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from cascade.cli.console import told
+from cascade.config.engines import has_log, log_of
 from cascade.config import Config, load_config, open_cascades, store_of
 from cascade.service import Metrics, Service, Switch, Watcher, address_of, app_of, bound, run
 
@@ -65,7 +66,18 @@ def serve_config(
         open_until_the_end.callback(switch.close)
         service = Service(switch, settings, time.time, Metrics())
         stores = {name: store_of(config) for name, config in configs.items()}
-        watcher = Watcher(stores, partial(open_cascades, configs), switch, service.metrics)
+        followed = {
+            config.settings.engine.index: log_of(config)
+            for config in configs.values()
+            if not config.settings.engine.owned and has_log(config)
+        }
+        watcher = Watcher(
+            stores,
+            partial(open_cascades, configs),
+            switch,
+            service.metrics,
+            followed=followed,
+        )
         open_until_the_end.callback(watcher.stop)
         watcher.start()
         app = app_of(service)

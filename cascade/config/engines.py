@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import closing
 
 from cascade.catalogue import Catalogue
 from cascade.catalogue.live import LiveCatalogue
@@ -204,8 +205,13 @@ def open_engine(
     found = generation or store_of(config).live()
     _refuse_other(config, found)
     base = Catalogue.open(found.catalogue, schema)
-    catalogue = open_live(base, log_of(config), found) if has_log(config) else LiveCatalogue(base)
-    engine = open_host(config, schema).engine(found.place, schema, catalogue)
+    catalogue = (
+        open_live(base, log_of(config), found)
+        if has_log(config)
+        else LiveCatalogue(base, fresh=found.current)
+    )
+    with closing(open_host(config, schema)) as host:
+        engine = host.engine(found.place, schema, catalogue)
     problems = _beyond(config, engine)
     if problems:
         engine.close()

@@ -94,7 +94,8 @@ def verify_index(config: Config, name: str | None = None, *, sample: int = SAMPL
     generation = store.live() if name is None else store.get(name)
     with closing(open_host(config, schema)) as host:
         log = begun_log(config)
-        updater = None if log is None else updater_of(config, host, schema)
+        ours = log is not None and config.settings.engine.owned
+        updater = updater_of(config, host, schema) if ours else None
         with nullcontext() if updater is None else updater.settled(generation):
             documents = _opened(schema, generation, log)
             return compare(generation, host, schema, documents, sample)

@@ -127,17 +127,26 @@ class Scan:
         undated = {"bool": {"must_not": [{"exists": {"field": field}}]}}
         return self.documents({"bool": {"should": [{"range": {field: late}}, undated]}})
 
-    def ids(self) -> Iterator[list[str]]:
+    def ids(self, field: str | None = None) -> Iterator[list[str]]:
         """Yield the id of every document.
 
+        Args:
+            field: In an index of others, the keyword field that holds it; None takes `_id`.
+
         Raises:
-            EngineError: If a part of the index does not answer.
+            EngineError: If a part of the index does not answer, or a document has no such field.
         """
-        if self._card.ours:
+        wanted = ID_FIELD if self._card.ours else field
+        if wanted is not None:
             # `_id` would open every stored document.
-            body = {"stored_fields": "_none_", "docvalue_fields": [ID_FIELD]}
-            for hits in self.pages(Wanted(body, f"fields.{ID_FIELD}")):
-                yield [str(hit["fields"][ID_FIELD][0]) for hit in hits]
+            body = {"stored_fields": "_none_", "docvalue_fields": [wanted]}
+            for hits in self.pages(Wanted(body, f"fields.{wanted}")):
+                if not all(hit.get("fields") for hit in hits):
+                    raise EngineError(
+                        f"documents of {self._name!r} have no {wanted!r}, which is to be their id; "
+                        "correct engine.id_field"
+                    )
+                yield [str(hit["fields"][wanted][0]) for hit in hits]
         else:
             for hits in self.pages(Wanted({"_source": False}, "_id")):
                 yield [str(hit["_id"]) for hit in hits]

@@ -54,7 +54,7 @@ def types_of_index(index: SolrIndex) -> dict[str, str]:
         for spec in index.get("/schema/fieldtypes")["fieldTypes"]
     }
     # What dynamic fields have made of documents stands nowhere else.
-    found = index.get("/admin/luke", numTerms="0", show="index").get("fields") or {}
+    found = index.get("/admin/luke", numTerms="0").get("fields") or {}
     named = {name: spec.get("type", "") for name, spec in found.items()}
     named |= {spec["name"]: spec["type"] for spec in index.get("/schema/fields")["fields"]}
     return {name: types.get(kind, "") for name, kind in named.items()}

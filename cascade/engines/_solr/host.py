@@ -280,7 +280,7 @@ class SolrHost:
             NotFoundError: If there is no such index.
         """
         index = self._index(name)
-        made = index.get("/admin/luke", numTerms="0", show="index").get("fields") or {}
+        made = index.get("/admin/luke", numTerms="0").get("fields") or {}
         return {**index.get("/schema")["schema"], "made": made}
 
     def close(self) -> None:

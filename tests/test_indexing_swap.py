@@ -15,9 +15,9 @@ from cascade.config import load_config, open_host, schema_of, store_of
 from cascade.errors import NotFoundError, RefusedError
 from cascade.hosting import Change, Place
 from cascade.indexing.canaries import overlap
-from cascade.indexing.generations import Pointer
+from cascade.indexing.generations import Pointer, Store
 from cascade.indexing.holds import Hold, drop_hold, put_hold
-from cascade.indexing.swap import Checks, collect, repair, rollback, swap
+from cascade.indexing.swap import Checks, collect, refuse_foreign, repair, rollback, swap
 from cascade.indexing.verify import MAX_TOLD, verify
 from cascade.workflows.generations import (
     checks_of,
@@ -243,14 +243,33 @@ def test_gc_drops_what_we_made_and_no_generation_has(shop):
     def made(name, about):
         shop.host.create(Place(name, root / name / "engine"), shop.schema, about)
 
-    made(NAMES[0], {"made_by": "cascade"})
-    made(NAMES[1], {"made_by": "another"})
-    made("cups-000009", {"made_by": "cascade"})  # a build elsewhere may be filling it
+    ours = {"made_by": "cascade", "store": shop.store.identity()}
+    made(NAMES[0], ours)
+    # Made by this system for another store: its generation is there.
+    made(NAMES[1], {"made_by": "cascade", "store": "another"})
+    made("cups-000009", ours)  # a build elsewhere may be filling it
     for name in NAMES[:2]:
         shop.host.open_writer(Place(name, root / name / "engine"), shop.schema).finish()
     found = collect(shop.store, shop.host, 2)
     assert (found.removed, found.orphans) == ((), (NAMES[0],))
     assert shop.host.names("cups") == [NAMES[1], NAMES[2], NAMES[3], "cups-000009"]
+
+
+def test_the_alias_of_another_store_is_not_moved(shop):
+    class Server:
+        """The host as a server is: an index is found by its name, whoever asks."""
+
+        def __getattr__(self, name):
+            return getattr(shop.host, name)
+
+        def state(self, place):
+            return shop.host.state(shop.store.listed(place.name).place)
+
+    other = Store(shop.path.parent / "another-store", "cups")
+    with pytest.raises(RefusedError, match=r"names cups-\d+, which .* built in another store"):
+        refuse_foreign(other, Server())
+    refuse_foreign(shop.store, Server())
+    assert shop.store.identity() == Store(shop.store.root, "cups").identity() != other.identity()
 
 
 def test_an_alias_of_others_is_not_moved(shop):

@@ -74,7 +74,10 @@ def _plain(adopted: Adopted) -> dict[str, object]:
 
 def _tell(adopted: Adopted) -> None:
     out = console()
-    out.print(f"{adopted.kind}: {adopted.fields} fields, searched {', '.join(adopted.searched)}")
+    out.print(
+        f"{adopted.kind}: {adopted.fields} fields, searched {', '.join(adopted.searched)}",
+        soft_wrap=True,
+    )
     for path in adopted.files:
         out.print(f"  wrote {path}", soft_wrap=True)
     for note in adopted.notes:
@@ -82,7 +85,8 @@ def _tell(adopted: Adopted) -> None:
     blind = adopted.blind
     if blind.unread:
         out.print(
-            f"  {blind.unread:,} documents do not fit the schema; correct their fields' types"
+            f"  {blind.unread:,} documents do not fit the schema; correct their fields' types",
+            soft_wrap=True,
         )
     out.print(
         f"{blind.blind:,} of {blind.rows:,} rows found ({blind.share:.1%}) have no term of their "
@@ -92,7 +96,23 @@ def _tell(adopted: Adopted) -> None:
     if blind.share > WARNED_SHARE:
         out.print(
             f"Warning: above {WARNED_SHARE:.0%}, the engine matches by something that the schema "
-            "does not know (a field, synonyms, parts of words):"
+            "does not know (a field, synonyms, parts of words):",
+            soft_wrap=True,
         )
         for text, doc_id in blind.examples:
-            out.print(f"  {text!r} finds {doc_id}")
+            out.print(f"  {text!r} finds {doc_id}", soft_wrap=True)
+    if not blind.queries:
+        out.print(
+            "Warning: the search was not tried: no text to ask for was found in the index; give "
+            "some with --queries",
+            soft_wrap=True,
+        )
+    elif not blind.rows or blind.empty * 2 > blind.queries:
+        out.print(
+            f"Warning: {blind.empty} of {blind.queries} texts find nothing: a filter that was left "
+            "in the template may be that of one visitor; take it out of query.json",
+            soft_wrap=True,
+        )
+    out.print(f"Next, in {adopted.files[0].parent}:")
+    for command in ("index build", "train --judgments FILE", "serve"):
+        out.print(f"  cascade {command}")

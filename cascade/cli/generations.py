@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 
 import click
@@ -76,13 +77,15 @@ def gc(
     if as_json:
         print_json(found)
         return
-    out = console()
+    tell = partial(console().print, soft_wrap=True)
     for each in found.removed:
-        out.print(f"removed {each}")
+        tell(f"removed {each}")
     for each in found.orphans:
-        out.print(f"removed {each}, an index without a generation")
+        tell(f"removed {each}, an index without a generation")
     for each, reason in found.kept.items():
-        out.print(f"kept {each}: {reason}")
+        tell(f"kept {each}: {reason}")
+    if not (found.removed or found.orphans or found.kept):
+        tell("nothing to remove, and nothing there to keep")
 
 
 @click.command()
@@ -110,32 +113,38 @@ def verify(
     if as_json:
         print_json(report)
     else:
-        out = console()
-        out.print(
-            f"{report.generation}: {report.engine:,} documents in the engine, "
+        tell = partial(console().print, soft_wrap=True)
+        tell(
+            f"{report.generation}: {documents_told(report.engine)} in the engine, "
             f"{report.catalogue:,} in the catalogue, {report.sampled:,} compared field by field"
         )
         for line in report.told:
-            out.print(f"  {line}")
+            tell(f"  {line}")
         for kind, count in report.differences.items():
-            out.print(f"{kind}: {count:,}")
+            tell(f"{kind}: {count:,}")
         if not report.differences:
-            out.print("both are equal, and every checksum is right")
+            tell("both are equal, and every checksum is right")
     if report.differences:
         sys.exit(RefusedError.exit_code)
+
+
+def documents_told(count: int) -> str:
+    """Return a number of documents in words."""
+    return f"{count:,} document{'' if count == 1 else 's'}"
 
 
 def _tell(report: SwapReport, as_json: bool) -> None:
     if as_json:
         print_json(report)
         return
-    out = console()
+    tell = partial(console().print, soft_wrap=True)
     before = f"; before it: {report.previous}" if report.previous else ""
-    out.print(
-        f"{report.generation} is live: {report.documents:,} documents, "
+    tell(
+        f"{report.generation} is live: {documents_told(report.documents)}, "
         f"{report.seconds:.2f} s{before}"
     )
     for depth, share in report.overlaps.items():
-        out.print(f"  canaries: {share:.2f} of the first {depth} are as before")
+        tell(f"  canaries: {share:.2f} of the first {depth} are as before")
     if report.replicas:
-        out.print(f"  {report.replicas} serving processes answer from it")
+        many = "process answers" if report.replicas == 1 else "processes answer"
+        tell(f"  {report.replicas} serving {many} from it")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from functools import partial
 from pathlib import Path
 
 import click
@@ -16,8 +18,11 @@ from cascade.cli.console import (
     progress_bar,
     told,
 )
+from cascade.cli.generations import documents_told
+from cascade.errors import RefusedError
 from cascade.indexing import OnError
 from cascade.workflows import build_index, index_status
+from cascade.workflows.index import IndexStatus
 
 
 @click.group()
@@ -98,19 +103,19 @@ def build(
             }
         )
         return
-    out = console()
-    out.print(
-        f"{report.generation.name}: {report.documents:,} documents in {report.seconds:.1f} s "
+    tell = partial(console().print, soft_wrap=True)
+    tell(
+        f"{report.generation.name}: {documents_told(report.documents)} in {report.seconds:.1f} s "
         f"({rate:,.0f} a second)" + (", live" if report.live else "")
     )
     if report.resumed:
-        out.print(f"  of these {report.resumed:,} were brought in before; it went on from there")
+        tell(f"  of these {report.resumed:,} were brought in before; it went on from there")
     for reason in report.reasons:
-        out.print(f"  left out: {reason}")
+        tell(f"  left out: {reason}")
     if report.skipped > len(report.reasons):
-        out.print(f"  and {report.skipped - len(report.reasons):,} more")
+        tell(f"  and {report.skipped - len(report.reasons):,} more")
     if report.letters is not None:
-        out.print(f"  all {report.skipped:,} are in {report.letters}")
+        tell(f"  all {report.skipped:,} are in {report.letters}")
 
 
 @index.command()
@@ -121,16 +126,26 @@ def build(
 def status(
     config_path: Path, overrides: tuple[str, ...], name: str | None, verify: bool, as_json: bool
 ) -> None:
-    """Say which generation is live, and whether it is whole."""
+    """Say which generation is live, and whether it and its index in the engine are whole."""
     found = index_status(chosen(config_path, overrides, name), verify=verify)
     if as_json:
         print_json(found)
-        return
-    out = console()
-    checked = "every checksum compared" if verify else "headers, lengths and samples checked"
+    else:
+        _tell(found)
+    if found.problems:
+        sys.exit(RefusedError.exit_code)
+
+
+def _tell(found: IndexStatus) -> None:
+    tell = partial(console().print, soft_wrap=True)
+    checked = (
+        "every checksum compared" if found.verified else "headers, lengths and samples checked"
+    )
     if found.updated:
         checked += "; the engine took updates since the build"
-    out.print(
-        f"{found.live}: {found.documents:,} documents, {found.bytes / 1e6:,.1f} MB, {checked}"
-    )
-    out.print(f"generations: {', '.join(found.generations)}")
+    tell(f"{found.live}: {documents_told(found.documents)}, {found.bytes / 1e6:,.1f} MB, {checked}")
+    tell(f"generations: {', '.join(found.generations)}")
+    if found.alias is not None:
+        tell(f"alias: {found.alias}")
+    for problem in found.problems:
+        tell(f"problem: {problem}")

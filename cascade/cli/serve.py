@@ -11,8 +11,8 @@ from pathlib import Path
 import click
 
 from cascade.cli.console import told
-from cascade.config.engines import has_log, log_of
 from cascade.config import Config, load_config, open_cascades, store_of
+from cascade.config.engines import has_log, log_of
 from cascade.service import Metrics, Service, Switch, Watcher, address_of, app_of, bound, run
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import click
@@ -73,17 +74,17 @@ def update(
     if as_json:
         print_json(report)
     else:
-        out = console()
-        out.print(
+        say = partial(console().print, soft_wrap=True)
+        say(
             f"{report.upserts:,} put in, {report.deletes:,} taken away in {report.seconds:.1f} s: "
             f"{', '.join(report.generations)} (log entry {report.position:,})"
         )
         for reason in report.reasons:
-            out.print(f"  left out: {reason}")
+            say(f"  left out: {reason}")
         for generation, reason in report.behind.items():
-            out.print(f"  {generation} is behind, and catches up at the next update: {reason}")
+            say(f"  {generation} is behind, and catches up at the next update: {reason}")
         for reason in report.refused:
-            out.print(f"  refused by the server: {reason}")
+            say(f"  refused by the server: {reason}")
     if report.refused:
         sys.exit(DocumentError.exit_code)
 
@@ -137,14 +138,14 @@ def follow(
     as_json: bool,
 ) -> None:
     """Bring what others change in their index into the catalogue, until Ctrl-C."""
-    out = console()
+    say = partial(console().print, soft_wrap=True)
     last: list[FollowState] = []
 
     def tell(state: FollowState) -> None:
         if as_json:
             print_json({**_shown(state), "lag_s": round(state.lag_s(time.time()), 3)})
         elif not last or _counts(last[0]) != _counts(state):
-            out.print(
+            say(
                 f"{state.index}: {state.upserts:,} put in, {state.deletes:,} taken away, "
                 f"{state.refused:,} do not fit the schema; seen to {_when(state.newest)}, "
                 f"reconciled {_when(state.reconciled)}"

@@ -122,7 +122,7 @@ def connection_of(config: Config) -> Connection:
     """
     engine = config.settings.engine
     return Connection(
-        urls=tuple(url.rstrip("/") for url in engine.urls),
+        urls=tuple(engine.url),
         auth=None if engine.auth is None else _auth(config, engine.auth),
         ca_file=None if engine.ca_file is None else config.resolve(engine.ca_file),
         verify=engine.verify,

@@ -90,7 +90,8 @@ def _mend(document: dict[str, Any], errors: Sequence[tuple[tuple[int | str, ...]
             places.append(loc[:-1] if kind == "missing" else loc)
     outer = {p for p in places if not any(p[:n] in places for n in range(1, len(p)))}
     # From the end of each list, so that the places before stay where they are.
-    for *parents, last in reversed([p for p in dict.fromkeys(places) if p in outer]):
+    for place in reversed([p for p in dict.fromkeys(places) if p in outer]):
+        *parents, last = _written(document, place)
         at: Any = document
         for part in parents:
             at = at[part]
@@ -98,6 +99,17 @@ def _mend(document: dict[str, Any], errors: Sequence[tuple[tuple[int | str, ...]
             at[last] = {}
         else:
             del at[last]
+
+
+def _written(document: Mapping[str, Any], place: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """Return the part of a place that the document has: one value may stand for a list of one."""
+    at: Any = document
+    for depth, part in enumerate(place):
+        if not isinstance(at, dict | list):
+            return place[:depth]
+        if depth < len(place) - 1:
+            at = at[part]
+    return place
 
 
 def problems_of(error: ValidationError, model: type[BaseModel]) -> list[str]:

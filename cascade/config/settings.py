@@ -5,11 +5,33 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    model_validator,
+)
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(ge=1)]
+
+
+def _listed(given: object) -> object:
+    return [given] if isinstance(given, str) else given
+
+
+def _address(given: str) -> str:
+    parts = urlsplit(given)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"is {given!r}; accepted is an address such as http://localhost:9200")
+    return given.rstrip("/")
+
+
+Url = Annotated[str, AfterValidator(_address)]
 
 
 class Settings(BaseModel):
@@ -39,8 +61,8 @@ class EngineSettings(Settings):
     index: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")] = Field(
         "products", description="the name of the index, on a server that of its alias"
     )
-    url: str | list[str] | None = Field(
-        None, description="the server's address, or those of its nodes"
+    url: Annotated[list[Url], BeforeValidator(_listed)] = Field(
+        default_factory=list, description="the server's address, or those of its nodes"
     )
     cloud_id: str | None = Field(None, description="a hosted Elasticsearch, in place of `url`")
     auth: AuthSettings | None = Field(None, description="see `[engine.auth]`")
@@ -65,23 +87,16 @@ class EngineSettings(Settings):
     )
     config_set: str = Field("_default", description="what a Solr core or collection is made from")
 
-    @property
-    def urls(self) -> tuple[str, ...]:
-        """The addresses of all nodes."""
-        if self.url is None:
-            return ()
-        return (self.url,) if isinstance(self.url, str) else tuple(self.url)
-
     @model_validator(mode="after")
     def _can_be_reached(self) -> EngineSettings:
         if self.kind == "embedded":
-            given = [n for n in ("url", "cloud_id", "auth") if getattr(self, n) is not None]
+            given = [n for n in ("url", "cloud_id", "auth") if getattr(self, n)]
             if given or not self.owned:
                 told = ", ".join(given) or "owned = false"
                 raise ValueError(f'{told}: kind = "embedded" has no server; give another kind')
             return self
-        if (self.cloud_id is None) == (not self.urls):
-            both = "both are given" if self.urls else "neither is given"
+        if (self.cloud_id is None) == (not self.url):
+            both = "both are given" if self.url else "neither is given"
             raise ValueError(f'kind = "{self.kind}" needs one of url and cloud_id; {both}')
         if self.cloud_id is not None and self.kind != "elasticsearch":
             raise ValueError(f'cloud_id is of kind = "elasticsearch", not "{self.kind}"; give url')

@@ -31,7 +31,7 @@ from cascade.indexing.generations import CHECKPOINT, Generation, Store
 from cascade.indexing.meter import Meter
 from cascade.indexing.reading import read_analysed
 from cascade.indexing.sources import SPOOL, Source
-from cascade.indexing.swap import Checks, collect, swap
+from cascade.indexing.swap import Checks, collect, refuse_foreign, swap
 from cascade.schema import Schema
 
 Progress: TypeAlias = Callable[[str, int, int | None], None]
@@ -132,6 +132,8 @@ def build(
     start = time.perf_counter()
     digest = schema_digest(schema)
     begun = Checkpoint(source.identity(), digest, host.kind, log_position=options.log_position)
+    if options.swap:
+        refuse_foreign(store, host)
     with store.stage(Resuming(host, source, begun), host.names(store.index)) as (name, staged):
         refuse_other_builders(host, store.index, {*store.names(), name})
         one = _Build(store, schema, source, host, options, progress or _silent)
@@ -274,6 +276,7 @@ class _Build:
             "made_by": MADE_BY,
             "schema": self.checkpoint.schema,
             "build": self.checkpoint.build,
+            "store": self.store.identity(),
             "builder": f"process {builder.pid} on {builder.host}",
             "started": builder.started,
         }

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import time
+import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from cascade.indexing.holds import held
 from cascade.indexing.objects import FolderObjects, Objects
 
 MANIFEST = "generation.json"
+IDENTITY = "store.json"
 CHECKPOINT = "checkpoint.json"
 """The file of a staged folder that says how far a build came, and that it can be gone on with."""
 BUILDING = ".building-"
@@ -145,7 +147,7 @@ class Store:
         if pointer is None:
             raise NotFoundError(
                 f"there is no index {self.index!r} in {self.objects.label}; "
-                "`cascade index build --input FILE` makes one"
+                "`cascade index build` makes one (from product files: --input FILE)"
             )
         return pointer
 
@@ -258,6 +260,18 @@ class Store:
 
     def trim(self, wanted: Collection[str]) -> None:
         """Remove copies that this machine made of other generations; a plain folder has none."""
+
+    def identity(self) -> str:
+        """Return what tells this store from every other, made when it is first asked for.
+
+        It is kept in each index that is built, so that a store never takes another's for its own.
+        """
+        if (raw := self.objects.read(IDENTITY)) is None:
+            with self.alone():
+                if (raw := self.objects.read(IDENTITY)) is None:
+                    raw = json.dumps({"store": uuid.uuid4().hex}).encode()
+                    self.objects.write(IDENTITY, raw)
+        return str(json.loads(raw)["store"])
 
     @contextmanager
     def alone(self) -> Iterator[None]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from cascade.candidates import Documents
 from cascade.catalogue import Catalogue
 from cascade.errors import CascadeError, ChecksumError, NotFoundError, RefusedError, nearest
-from cascade.hosting import IndexHost, Place
+from cascade.hosting import IndexHost, IndexState, Place
 from cascade.indexing.builders import is_ours
 from cascade.indexing.canaries import overlaps_of
 from cascade.indexing.generations import BUILDING, Generation, Pointer, Store
@@ -242,18 +242,30 @@ def refuse_foreign(store: Store, host: IndexHost) -> None:
     if target in {store.listed(name).place.name for name in store.names()}:
         return
     try:
-        ours = is_ours(host.state(_place(store, target)))
+        state = host.state(_place(store, target))
     except NotFoundError:  # it was removed, and names nothing that could be taken from anyone
         return
-    if not ours:
+    if not is_ours(state):
         raise RefusedError(
             f"the alias {index!r} names {target}, which others made: it is theirs to move; give "
             "another name as engine.index, or remove that alias"
         )
+    if not _is_of(store, state):
+        builder = state.about.get("builder", "an unknown process")
+        raise RefusedError(
+            f"the alias {index!r} names {target}, which {builder} built in another store than "
+            f"{store.objects.label}: use that one as index.store, give another name as "
+            "engine.index, or remove the alias on the server if that store is lost"
+        )
 
 
-def index_problems(host: IndexHost, generation: Generation, expected: int) -> tuple[int, list[str]]:
-    """Return how many documents an index has, and what is wrong with it."""
+def index_problems(
+    host: IndexHost, generation: Generation, expected: int | None
+) -> tuple[int, list[str]]:
+    """Return how many documents an index has, and what is wrong with it.
+
+    Without an expected number it may have any.
+    """
     try:
         state = host.state(generation.place)
     except (NotFoundError, ChecksumError) as error:
@@ -267,7 +279,7 @@ def index_problems(host: IndexHost, generation: Generation, expected: int) -> tu
         )
     if state.failed_shards:
         problems.append(f"{state.failed_shards} parts of {generation.place.name} do not answer")
-    if state.documents != expected:
+    if expected is not None and state.documents != expected:
         problems.append(f"it has {state.documents:,} documents in its index, not {expected:,}")
     return state.documents, problems
 
@@ -366,9 +378,15 @@ def _is_orphan(store: Store, host: IndexHost, name: str, generations: Sequence[s
     if not generations or not _before(name, generations[-1]):
         return False
     try:
-        return is_ours(host.state(_place(store, name)))
+        state = host.state(_place(store, name))
     except (NotFoundError, ChecksumError):
         return False
+    return is_ours(state) and _is_of(store, state)
+
+
+def _is_of(store: Store, state: IndexState) -> bool:
+    """Return whether an index of ours was built in this store."""
+    return state.about.get("store") == store.identity()
 
 
 def _before(name: str, newest: str) -> bool:

@@ -6,6 +6,7 @@ It loads nothing of the system until a test asks for one of its fixtures.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -74,11 +75,12 @@ def cascade_searches(request: pytest.FixtureRequest) -> Iterator[Searches]:
     from cascade.errors import InputError, nearest
     from cascade.relevance.searches import Searches
 
-    configs = load_config(Path(given), request.config.getoption("--cascade-set"))
-    name = request.config.getoption("--cascade-name") or next(iter(configs))
-    if name not in configs:
-        raise InputError(f"{given} has no cascade {name!r}; {nearest(name, configs)}")
-    found = Searches.open(configs[name])
+    with _failing():
+        configs = load_config(Path(given), request.config.getoption("--cascade-set"))
+        name = request.config.getoption("--cascade-name") or next(iter(configs))
+        if name not in configs:
+            raise InputError(f"{given} has no cascade {name!r}; {nearest(name, configs)}")
+        found = Searches.open(configs[name])
     yield found
     found.close()
 
@@ -88,7 +90,8 @@ def ndcg(cascade_searches: Searches, request: pytest.FixtureRequest) -> Ndcg:
     """Give what measures nDCG of the judged queries of a file."""
 
     def measure(judgments: str | Path, at: int = 10, system: str = "final") -> Estimate:
-        return cascade_searches.ndcg(_beside(request, judgments), at, system)
+        with _failing():
+            return cascade_searches.ndcg(_beside(request, judgments), at, system)
 
     return measure
 
@@ -98,7 +101,8 @@ def recall_at_window(cascade_searches: Searches, request: pytest.FixtureRequest)
     """Give what measures how much of what is relevant retrieval brings."""
 
     def measure(judgments: str | Path, window: int) -> Estimate:
-        return cascade_searches.recall(_beside(request, judgments), window)
+        with _failing():
+            return cascade_searches.recall(_beside(request, judgments), window)
 
     return measure
 
@@ -108,7 +112,8 @@ def p95_ms(cascade_searches: Searches, request: pytest.FixtureRequest) -> P95:
     """Give what measures the time of a page."""
 
     def measure(judgments: str | Path, repeats: int = 1) -> Estimate:
-        return cascade_searches.p95_ms(_beside(request, judgments), repeats)
+        with _failing():
+            return cascade_searches.p95_ms(_beside(request, judgments), repeats)
 
     return measure
 
@@ -118,9 +123,21 @@ def share_of(cascade_searches: Searches, request: pytest.FixtureRequest) -> Shar
     """Give what measures the share that a group has of the first page."""
 
     def measure(group: Mapping[str, Any], judgments: str | Path, at: int = 10) -> Estimate:
-        return cascade_searches.share(group, _beside(request, judgments), at)
+        with _failing():
+            return cascade_searches.share(group, _beside(request, judgments), at)
 
     return measure
+
+
+@contextmanager
+def _failing() -> Iterator[None]:
+    """Let the test fail by what an error of ours says: where it arose helps nobody."""
+    from cascade.errors import CascadeError
+
+    try:
+        yield
+    except CascadeError as error:
+        pytest.fail(str(error), pytrace=False)
 
 
 def _beside(request: pytest.FixtureRequest, judgments: str | Path) -> Path:

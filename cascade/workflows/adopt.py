@@ -178,6 +178,8 @@ def _config_text(
 ) -> str:
     lines = [
         "# Taken over from a search of others; look at what is marked TODO.",
+        f"name = {_quoted(_name_of(takeover.index))}",
+        "",
         "[engine]",
         f"kind = {_quoted(kind)}",
         f"url = {_quoted(takeover.url.rstrip('/'))}",
@@ -209,6 +211,11 @@ def _config_text(
         lines += ["# Without the template, these settings would say nearly the same:"]
         lines += [f"# {key} = {json.dumps(value)}" for key, value in query.hints.items()]
     return "\n".join([*lines, _RANKING])
+
+
+def _name_of(index: str) -> str:
+    """Return a cascade's name, which begins with a letter, from that of an index."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", index).lstrip("0123456789_-").rstrip("-") or "search"
 
 
 def _write_schema(

@@ -35,6 +35,7 @@ class Blindness:
         queries: How many queries were asked.
         unread: How many documents the schema cannot read.
         examples: Some of the blind ones, as query and id.
+        empty: How many queries found nothing at all.
     """
 
     rows: int
@@ -42,6 +43,7 @@ class Blindness:
     queries: int
     unread: int = 0
     examples: tuple[tuple[str, str], ...] = ()
+    empty: int = 0
 
     @property
     def share(self) -> float:
@@ -94,6 +96,7 @@ def blindness(
         examples=tuple(
             (text, ids[0]) for text, (_, ids, _) in zip(asked, found, strict=True) if ids
         )[:5],
+        empty=sum(not rows and not bad for rows, _, bad in found),
     )
 
 

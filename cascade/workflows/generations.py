@@ -41,7 +41,7 @@ def swap_index(config: Config, name: str | None = None, *, wait_s: float = 0.0) 
         if name is None and not names:
             raise NotFoundError(
                 f"there is no generation of {store.index!r} in {store.objects.label}; "
-                "`cascade index build --input FILE` makes one"
+                "`cascade index build` makes one (from product files: --input FILE)"
             )
         checks = checks_of(config, host, schema, wait_s=wait_s)
         return swap_in(store, host, name or names[-1], schema, checks)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,12 @@ from cascade.catalogue import Catalogue
 from cascade.config import Config, open_host, schema_of, store_of
 from cascade.config.engines import has_log, index_of, log_of
 from cascade.errors import InputError, RefusedError
-from cascade.indexing import BuildReport, Files, IndexSource, OnError, build
+from cascade.hosting import IndexHost
+from cascade.indexing import BuildReport, Files, Generation, IndexSource, OnError, build
 from cascade.indexing.build import BuildOptions
+from cascade.indexing.replay import position_of
 from cascade.indexing.snapshot import SnapshotOptions, read_catalogue
+from cascade.indexing.swap import index_problems
 from cascade.indexing.verify import verify_files
 from cascade.workflows.generations import begun_log, checks_of
 from cascade.workflows.progress import Progress, silent
@@ -118,6 +121,8 @@ class IndexStatus:
         verified: Whether every checksum was compared.
         updated: Whether the engine took updates since the build; False if not verified.
         manifest: What the build wrote of itself.
+        alias: The concrete index that the index's name stands for in the engine, if any.
+        problems: What is wrong in the engine.
     """
 
     live: str
@@ -127,10 +132,14 @@ class IndexStatus:
     verified: bool
     updated: bool
     manifest: dict[str, Any]
+    alias: str | None = None
+    problems: list[str] = field(default_factory=list)
 
 
 def index_status(config: Config, *, verify: bool = False) -> IndexStatus:
-    """Return how a configuration's index stands, after opening it.
+    """Return how a configuration's index stands, after opening it and asking the engine.
+
+    What is wrong in the engine is no error here: `problems` tells it.
 
     Args:
         config: The settings.
@@ -139,12 +148,15 @@ def index_status(config: Config, *, verify: bool = False) -> IndexStatus:
     Raises:
         NotFoundError: If none was built.
         ChecksumError: If a file is damaged.
+        EngineError: If the server cannot be asked.
     """
-    store = store_of(config)
+    store, schema = store_of(config), schema_of(config)
     live = store.live()
-    catalogue = Catalogue.open(live.catalogue, schema_of(config))
+    catalogue = Catalogue.open(live.catalogue, schema)
     size = sum(p.stat().st_size for p in live.path.rglob("*") if p.is_file())
     updated = verify and verify_files(live)
+    with closing(open_host(config, schema)) as host:
+        alias, problems = _in_engine(config, host, live)
     return IndexStatus(
         live=live.name,
         documents=len(catalogue) - int(live.manifest.get("refused", 0)),
@@ -153,4 +165,39 @@ def index_status(config: Config, *, verify: bool = False) -> IndexStatus:
         verified=verify,
         updated=updated,
         manifest={key: value for key, value in live.manifest.items() if key != "engine"},
+        alias=alias,
+        problems=problems,
     )
+
+
+def _in_engine(config: Config, host: IndexHost, live: Generation) -> tuple[str | None, list[str]]:
+    """Return what the index's name stands for in the engine, and what is wrong there."""
+    made = live.manifest.get("index", {}).get("kind", host.kind)
+    if made != host.kind:
+        return None, [
+            f"{live.name} was built in {made}, and the configuration says engine.kind = "
+            f'"{host.kind}": build the index there'
+        ]
+    _, problems = index_problems(host, live, _expected(config, live))
+    try:
+        alias = host.target(config.settings.engine.index)
+    except RefusedError as error:
+        return None, [*problems, str(error)]
+    if alias is not None and alias != live.place.name:
+        mend = "`cascade index gc` sets it right"
+        if not config.settings.engine.owned:
+            mend = "`cascade index build` makes a catalogue of that one"
+        problems.append(
+            f"in the engine {config.settings.engine.index!r} stands for {alias}, not for "
+            f"{live.place.name}: {mend}"
+        )
+    return alias, problems
+
+
+def _expected(config: Config, live: Generation) -> int | None:
+    """Return how many documents the index must have; None if it has changed since the build."""
+    log = begun_log(config)
+    changed = log is not None and log.position != position_of(live.manifest)
+    if changed or not config.settings.engine.owned:
+        return None
+    return int(live.manifest["documents"]) - len(live.manifest.get("refused_rows", ()))

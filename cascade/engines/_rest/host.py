@@ -90,11 +90,13 @@ class RestHost:
         dialect: Dialect,
         shape: IndexShape,
         open_engine: Callable[[str, Schema, Documents, bool], Engine],
+        id_field: str | None = None,
     ) -> None:
         self._client = client
         self._dialect = dialect
         self._shape = shape
         self._open_engine = open_engine
+        self._id_field = id_field
 
     @property
     def kind(self) -> str:
@@ -251,7 +253,7 @@ class RestHost:
         Raises:
             NotFoundError: If there is no such index.
         """
-        return self._scan(name, batch).ids()
+        return self._scan(name, batch).ids(self._id_field)
 
     def apply(
         self, place: Place, schema: Schema, changes: Sequence[Change], *, refresh: bool = True
@@ -394,4 +396,4 @@ def rest_host(
             client.close()
             raise
 
-    return RestHost(connect(), dialect, shape, open_engine)
+    return RestHost(connect(), dialect, shape, open_engine, matching.id_field)

@@ -353,7 +353,7 @@ def test_a_feature_module_that_cannot_be_imported_is_named(tmp_path, monkeypatch
 
 def test_a_cascade_without_an_index_says_how_to_build_one(tmp_path):
     config = load_config(written(tmp_path))["books"]
-    with pytest.raises(NotFoundError, match="`cascade index build --input FILE` makes one"):
+    with pytest.raises(NotFoundError, match="`cascade index build` makes one"):
         open_cascade(config)
 
 

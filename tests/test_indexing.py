@@ -184,7 +184,7 @@ def test_indexes_share_a_store_by_name(tmp_path):
 
 
 def test_an_index_that_was_never_built_says_how_to(tmp_path):
-    with pytest.raises(NotFoundError, match="cascade index build --input FILE"):
+    with pytest.raises(NotFoundError, match="`cascade index build` makes one"):
         Store(tmp_path, "books").live()
 
 

@@ -277,7 +277,7 @@ def test_a_place_makes_a_store(tmp_path):
         open_store("memory://shop", "cups", None)
     with pytest.raises(CascadeError, match="the store nowhere://shop cannot be reached"):
         open_store("nowhere://shop", "cups", tmp_path)
-    with pytest.raises(NotFoundError, match="cascade index build --input FILE"):
+    with pytest.raises(NotFoundError, match="`cascade index build` makes one"):
         open_store("memory://nothing", "cups", tmp_path).live()
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from cascade.business import build_business
 from cascade.candidates import Candidates, Query
-from cascade.errors import DeadlineError
+from cascade.errors import DeadlineError, EngineUnavailableError, NotFoundError
 from cascade.pipeline import Cascade, PageRequest, Stage
 from cascade.protocols import Asked, Retrieval, Scores
 from tests.bookshop import Bookshop, open_bookshop
@@ -188,3 +188,17 @@ def test_facets_that_come_too_late_degrade_the_page_and_no_more(shop):
     assert page.trace.missing == ("facets: the deadline passed",)
     assert "facets: the deadline passed" in page.trace.degraded()
     assert whole.trace.missing == ()
+
+
+@pytest.mark.parametrize("part", ["retrieve", "fetch"])
+def test_an_index_that_was_removed_is_the_engine_s_fault_and_says_what_to_do(shop, part):
+    class Gone:
+        """An engine whose index was removed on its server."""
+
+        def __getattr__(self, name: str) -> object:
+            if name == part:
+                raise NotFoundError("there is no index 'books-000001'")
+            return getattr(shop.engine, name)
+
+    with pytest.raises(EngineUnavailableError, match=r"books-000001.*cascade index rollback"):
+        Cascade(Gone(), shop.catalogue, size=50).search(RIVER)

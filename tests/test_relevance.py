@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from small_shop import write_shop
 
 from cascade.candidates import Query
 from cascade.config import load_config
@@ -146,3 +147,28 @@ def test_without_a_configuration_the_fixture_says_what_to_give(tmp_path):
     assert done.returncode == 1
     assert "give its configuration with --cascade-config FILE" in done.stdout
     assert run(tmp_path, "def test_nothing():\n    pass\n").returncode == 0
+
+
+def test_a_server_that_does_not_answer_is_told_without_a_traceback(tmp_path):
+    path = write_shop(tmp_path)
+    manifest = tmp_path / "indexes" / "products-000001" / "generation.json"
+    manifest.write_text(manifest.read_text().replace('"embedded"', '"solr"'))
+    engine = '[engine]\nkind = "solr"\nurl = "http://127.0.0.1:1/solr"\n[index]'
+    path.write_text(path.read_text().replace("[index]", engine))
+    (tmp_path / "j.tsv").write_text("query_id\tquery\tdoc_id\tgrade\nq1\tcup\td001\t1\n")
+    done = run(tmp_path, "def test_page(ndcg):\n    ndcg('j.tsv')\n", "--cascade-config", str(path))
+    assert done.returncode == 1
+    assert "http://127.0.0.1:1/solr" in done.stdout
+    assert "Traceback" not in done.stdout
+    assert "cascade/" not in done.stdout.replace(str(tmp_path), "")
+    assert len(done.stdout.splitlines()) < 15, done.stdout
+
+
+def test_what_cannot_be_measured_is_told_without_a_traceback(tmp_path):
+    path = write_shop(tmp_path)
+    test = "def test_page(ndcg):\n    ndcg('nothing.tsv')\n"
+    (tmp_path / "nothing.tsv").write_text("one\ttwo\n1\t2\n")
+    done = run(tmp_path, test, "--cascade-config", str(path))
+    assert done.returncode == 1
+    assert "nothing.tsv" in done.stdout
+    assert len(done.stdout.splitlines()) < 12, done.stdout

@@ -19,9 +19,10 @@ from cascade.cli.console import (
     print_json,
     told,
 )
-from cascade.errors import DocumentError
+from cascade.errors import CascadeError, DocumentError
 from cascade.indexing import OnError
 from cascade.indexing.following import FollowSettings, FollowState
+from cascade.workflows.index import build_index
 from cascade.workflows.updates import Changes, FollowTask, follow_index, update_index
 
 _SECONDS = click.FloatRange(min=0)
@@ -152,16 +153,26 @@ def follow(
             )
         last[:] = [state]
 
+    config = chosen(config_path, overrides, name)
+
     def flipped(index: str) -> None:
-        click.echo(
-            f"others put {index} in its place: nothing is read until `cascade index build` has "
-            "made a catalogue of it",
-            err=True,
-        )
+        click.echo(f"others put {index} in its place: its catalogue is read", err=True)
+        try:
+            report = build_index(config, None, on_error=OnError.SKIP)
+        except CascadeError as error:
+            click.echo(
+                f"the catalogue of {index} cannot be read: {error}. Until `cascade index build` "
+                "has read it, its documents rank by defaults",
+                err=True,
+            )
+        else:
+            click.echo(
+                f"{report.generation.name}: {report.documents:,} documents of {index}", err=True
+            )
 
     settings = FollowSettings(field, overlap_s, reconcile_s, poll_s)
     task = FollowTask(settings, tell, flipped, once)
-    follow_index(chosen(config_path, overrides, name), task)
+    follow_index(config, task)
 
 
 def _ids(path: Path) -> list[str]:

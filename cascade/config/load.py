@@ -104,11 +104,10 @@ def _mend(document: dict[str, Any], errors: Sequence[tuple[tuple[int | str, ...]
 def _written(document: Mapping[str, Any], place: tuple[int | str, ...]) -> tuple[int | str, ...]:
     """Return the part of a place that the document has: one value may stand for a list of one."""
     at: Any = document
-    for depth, part in enumerate(place):
+    for depth, part in enumerate(place[:-1]):
+        at = at[part]
         if not isinstance(at, dict | list):
-            return place[:depth]
-        if depth < len(place) - 1:
-            at = at[part]
+            return place[: depth + 1]
     return place
 
 

@@ -11,11 +11,11 @@ import numpy as np
 from cascade.business import Business, BusinessTrace
 from cascade.business.where import matches
 from cascade.candidates import Candidates, Documents, Float32, Query, joined
-from cascade.errors import QueryError
+from cascade.errors import NotFoundError, QueryError
 from cascade.filters import both
 from cascade.pipeline.checks import check
 from cascade.pipeline.explain import Origin, explanations, listed
-from cascade.pipeline.finding import NOTHING_ADMITTED, Admission, Finder
+from cascade.pipeline.finding import NOTHING_ADMITTED, Admission, Finder, index_gone
 from cascade.pipeline.listing import first_of_groups, given_candidates, without
 from cascade.pipeline.stages import Stage, run_stages
 from cascade.pipeline.trace import (
@@ -326,7 +326,10 @@ class Cascade:
             rows = np.arange(at, min(at + request.size - len(items), total))
             part = ranked.candidates.take(rows)
             ids = part.ids()
-            found = self.engine.fetch(query, ids, request.fields, request.highlight)
+            try:
+                found = self.engine.fetch(query, ids, request.fields, request.highlight)
+            except NotFoundError as error:
+                raise index_gone(error) from error
             for doc_id, score, document in zip(ids, part.scores, found, strict=True):
                 if document is None:
                     dropped += 1

@@ -8,7 +8,7 @@ import numpy as np
 
 from cascade.business import Business
 from cascade.candidates import Candidates, Query, joined
-from cascade.errors import EngineError, NotFoundError
+from cascade.errors import EngineError, EngineUnavailableError, NotFoundError
 from cascade.filters import EVERYTHING
 from cascade.pipeline.listing import admissible, first_of_groups, without
 from cascade.pipeline.trace import MAX_DEPTH, PageRequest
@@ -175,7 +175,10 @@ class Finder:
 
         An engine goes on returning a document that was deleted until its next refresh.
         """
-        found = self.engine.retrieve([query], size, asked, self.deadline)
+        try:
+            found = self.engine.retrieve([query], size, asked, self.deadline)
+        except NotFoundError as error:
+            raise index_gone(error) from error
         gone = found.candidates.documents.deleted(found.candidates.rows)
         count = int(np.count_nonzero(gone))
         if not count:
@@ -183,6 +186,14 @@ class Finder:
         total = found.totals[0]
         left = replace(total, value=max(total.value - count, 0))
         return replace(found, candidates=found.candidates.take(~gone), totals=(left,)), count
+
+
+def index_gone(error: NotFoundError) -> EngineUnavailableError:
+    """Return what to say when the index that is being searched was removed."""
+    return EngineUnavailableError(
+        f"the index that is searched is gone: {error}; go back by `cascade index rollback`, or "
+        "build it again by `cascade index build`"
+    )
 
 
 def _browses(query: Query) -> bool:

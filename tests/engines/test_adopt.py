@@ -178,7 +178,7 @@ def test_rows_that_the_schema_cannot_explain_are_counted(server, index, tmp_path
     assert "'rome' finds p" in told
     told = told_by_command(server, index, tmp_path, "clean", "--kind", server.kind)
     assert "searched name, about" in told
-    assert " 0 of " in f" {told.splitlines()[-1]}"
+    assert "\n0 of " in told
     assert "Warning" not in told
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
 
-from cascade.candidates import UNKNOWN, Float32, Int32, Int64
+from cascade.candidates import UNKNOWN, Float32, Int32
 from cascade.engines._rest.client import Request, refusal
 from cascade.engines._server.connecting import Answer
 from cascade.errors import CascadeError, DeadlineError, EngineError
@@ -67,40 +66,6 @@ class _Pages(msgspec.Struct):
 
 _PAGE = msgspec.json.Decoder(Page)
 _PAGES = msgspec.json.Decoder(_Pages)
-
-
-@dataclass(frozen=True)
-class Found:
-    """Hold the hits of one query.
-
-    Attributes:
-        rows: int32[n], -1 where the catalogue does not have the document.
-        scores: float32[n], 0 where a field orders them.
-        ids: The id of each, empty if every row has one in the catalogue.
-        total: How many documents match.
-        columns: float32[n] by name: what else was asked for.
-    """
-
-    rows: Int32
-    scores: Float32
-    total: Total
-    ids: Sequence[str] = ()
-    columns: Mapping[str, Float32] = field(default_factory=dict)
-
-    def in_order(self) -> Found:
-        """Return the same by (score descending, row ascending), those without a row last."""
-        rows = self.rows.view(np.uint32)  # -1 becomes the highest
-        return self.taken(np.lexsort((rows, -self.scores)))
-
-    def taken(self, index: Int64) -> Found:
-        """Return these hits of it."""
-        return Found(
-            self.rows[index],
-            self.scores[index],
-            self.total,
-            [self.ids[at] for at in index.tolist()] if self.ids else (),
-            {name: column[index] for name, column in self.columns.items()},
-        )
 
 
 def page_of(answer: Answer) -> Page:

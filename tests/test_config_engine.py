@@ -84,3 +84,9 @@ def test_a_secret_comes_from_the_environment_and_is_never_shown(path, monkeypatc
     without = loaded(path, SOLR, 'engine.url="http://a:1"', 'engine.auth.kind="bearer"')
     with pytest.raises(ConfigError, match='kind = "bearer" needs secret_env'):
         connection_of(without)
+
+
+def test_the_store_cannot_be_its_own_cache(path):
+    said = refused(path, 'index.store="var/x"', 'index.cache="var/x"')
+    assert "index: cache: is 'var/x', which is the store" in said
+    assert loaded(path, 'index.store="var/x"', 'index.cache="var/y"').settings.index.cache

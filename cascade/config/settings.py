@@ -128,6 +128,14 @@ class IndexSettings(Settings):
         0.5, description="the least share of a canary's first 50 results that must stay"
     )
 
+    @model_validator(mode="after")
+    def _cache_is_no_store(self) -> IndexSettings:
+        if self.cache is not None and Path(self.cache) == Path(self.store):
+            raise ValueError(
+                f"cache: is {self.cache!r}, which is the store; give a folder of its own, or none"
+            )
+        return self
+
 
 class RetrievalSettings(Settings):
     """`[retrieval]`: what the engine is asked for."""

@@ -38,7 +38,7 @@ Progress: TypeAlias = Callable[[str, int, int | None], None]
 """Told the step's name, how much of it is done, and how much there is (None: unknown)."""
 LETTERS = "dead.ndjson"
 # A node that restarts is away for about half a minute: these are a minute and more of waiting.
-BULK = BulkOptions(retries=14)
+BULK = BulkOptions()
 CHECKS = Checks()
 
 

@@ -21,7 +21,7 @@ from cascade.measures import NDCG, Recall, graded
 from cascade.pipeline import Cascade, PageRequest
 from cascade.relevance.estimate import Estimate
 from cascade.workflows.progress import silent
-from cascade.workflows.runs import BM25, FINAL, Rankings, full_rankings, unhurried
+from cascade.workflows.runs import BM25, Rankings, full_rankings, unhurried
 
 WARM_QUERIES = 20
 _TAIL = 0.025
@@ -89,6 +89,10 @@ class Searches:
         The interval is that of the percentile over redrawn measurements.
         """
         texts = list(self._read(judgments).texts.values())
+        if not texts or repeats < 1:
+            raise InputError(
+                f"p95_ms: {len(texts)} queries and repeats = {repeats}; give at least one of each"
+            )
         taken = []
         for text in texts[:WARM_QUERIES]:
             self._page_ms(text)
@@ -151,6 +155,3 @@ class Searches:
         start = time.perf_counter()
         self.cascade.search(Query("p95", text, time=self._time()))
         return (time.perf_counter() - start) * 1e3
-
-
-__all__ = ["FINAL", "Searches"]

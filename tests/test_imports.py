@@ -15,7 +15,9 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "cascade"
 
 FLOORS = {
-    **dict.fromkeys(["candidates", "errors", "filters", "judgments", "schema", "text"], 0),
+    **dict.fromkeys(
+        ["behaviour", "candidates", "errors", "filters", "judgments", "schema", "text"], 0
+    ),
     **dict.fromkeys(["catalogue", "hosting", "protocols"], 1),
     **dict.fromkeys(["business", "engines", "features", "measures", "rankers"], 2),
     **dict.fromkeys(["pipeline", "registry"], 3),

@@ -9,15 +9,12 @@ from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     model_validator,
 )
 
-Share = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[int, Field(ge=1)]
+from cascade.config.base import Positive, Settings, Share
 
 
 def _listed(given: object) -> object:
@@ -32,12 +29,6 @@ def _address(given: str) -> str:
 
 
 Url = Annotated[str, AfterValidator(_address)]
-
-
-class Settings(BaseModel):
-    """Base of all tables: unknown keys are refused, values are not coerced."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class AuthSettings(Settings):

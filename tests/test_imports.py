@@ -21,7 +21,7 @@ FLOORS = {
     **dict.fromkeys(["catalogue", "hosting", "protocols"], 1),
     **dict.fromkeys(["business", "engines", "features", "measures", "rankers"], 2),
     **dict.fromkeys(["pipeline", "registry"], 3),
-    **dict.fromkeys(["evaluation", "events", "indexing", "shop", "training"], 4),
+    **dict.fromkeys(["evaluation", "events", "experiments", "indexing", "shop", "training"], 4),
     **dict.fromkeys(["config", "workflows"], 5),
     **dict.fromkeys(["relevance", "service"], 6),
     "cli": 7,

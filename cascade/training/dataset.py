@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeVar
 
 import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from cascade.candidates import Candidates, Float32, Int64, Query
+from cascade.candidates import Candidates, Float32, Float64, Int32, Int64, Query
 from cascade.errors import JudgmentsError
 from cascade.judgments import Judgments
 from cascade.protocols import Asked, Engine, FeatureSet
 
 BATCH_QUERIES = 32
+T = TypeVar("T", bound=np.generic)
 Progress = Callable[[int, int], None]
 Ask = Callable[[str, str], Query]
 
@@ -33,6 +34,10 @@ class Dataset:
         offsets: int64[q + 1]; listing i is the rows `offsets[i]` to `offsets[i + 1] - 1`.
         query_ids: The q queries.
         counts: How the rows came about: judged, sampled, unretrieved.
+        tasks: float32[n] by name: how often a row was clicked, bought and so on.
+        weights: float32[q], how much each listing counts; None counts all alike.
+        positions: int32[n], the 1-based rank at which each row was shown; 0 where it was not.
+        times: float64[q], seconds since 1970 of each listing.
     """
 
     names: tuple[str, ...]
@@ -41,6 +46,10 @@ class Dataset:
     offsets: Int64
     query_ids: tuple[str, ...]
     counts: Mapping[str, int]
+    tasks: Mapping[str, Float32] = field(default_factory=dict)
+    weights: Float32 | None = None
+    positions: Int32 | None = None
+    times: Float64 | None = None
 
     def __len__(self) -> int:
         return len(self.grades)
@@ -55,6 +64,10 @@ class Dataset:
             grades=self.grades[rows],
             offsets=np.concatenate([[0], np.cumsum(lengths[chosen])]).astype(np.int64),
             query_ids=tuple(q for q, c in zip(self.query_ids, chosen, strict=True) if c),
+            tasks={name: events[rows] for name, events in self.tasks.items()},
+            weights=None if self.weights is None else self.weights[chosen],
+            positions=None if self.positions is None else self.positions[rows],
+            times=None if self.times is None else self.times[chosen],
         )
 
     def columns(self, names: Sequence[str]) -> Dataset:
@@ -63,13 +76,24 @@ class Dataset:
         return replace(self, names=tuple(names), matrix=np.ascontiguousarray(self.matrix[:, at]))
 
     def followed_by(self, other: Dataset) -> Dataset:
-        """Return the listings of this dataset and then those of another with the same features."""
+        """Return the listings of this dataset and then those of another with the same features.
+
+        What only one of them has is filled in: no events, weight 1, not shown, no time (NaN).
+        """
+        tasks = dict.fromkeys([*self.tasks, *other.tasks])
         return replace(
             self,
             matrix=np.concatenate([self.matrix, other.matrix]),
             grades=np.concatenate([self.grades, other.grades]),
             offsets=np.concatenate([self.offsets, self.offsets[-1] + other.offsets[1:]]),
             query_ids=self.query_ids + other.query_ids,
+            tasks={
+                name: np.concatenate([part.tasks.get(name, _zeros(part)) for part in (self, other)])
+                for name in tasks
+            },
+            weights=_both(self.weights, other.weights, _ones(self), _ones(other)),
+            positions=_both(self.positions, other.positions, _unshown(self), _unshown(other)),
+            times=_both(self.times, other.times, _timeless(self), _timeless(other)),
         )
 
     def informative(self) -> Dataset:
@@ -82,6 +106,33 @@ class Dataset:
             high = np.maximum.reduceat(self.grades, starts[filled])
             chosen[filled] = high > low
         return self.select(chosen)
+
+
+def _both(
+    first: NDArray[T] | None, second: NDArray[T] | None, without: NDArray[T], either: NDArray[T]
+) -> NDArray[T] | None:
+    """Return two arrays in one, each replaced by its stand-in where it is None but not both."""
+    if first is None and second is None:
+        return None
+    return np.concatenate(
+        [without if first is None else first, either if second is None else second]
+    )
+
+
+def _zeros(dataset: Dataset) -> Float32:
+    return np.zeros(len(dataset), dtype=np.float32)
+
+
+def _ones(dataset: Dataset) -> Float32:
+    return np.ones(len(dataset.query_ids), dtype=np.float32)
+
+
+def _unshown(dataset: Dataset) -> Int32:
+    return np.zeros(len(dataset), dtype=np.int32)
+
+
+def _timeless(dataset: Dataset) -> Float64:
+    return np.full(len(dataset.query_ids), np.nan)
 
 
 @dataclass(frozen=True)

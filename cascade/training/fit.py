@@ -78,7 +78,7 @@ def fit_linear(train: Dataset, options: LinearOptions) -> Fit:
         from scipy.optimize import minimize
     except ImportError:
         raise OptionalDependencyError("scipy", "train") from None
-    dataset = _teaching(train)
+    dataset = teaching(train)
     fill, mean, scale = _standardisation(dataset.matrix)
     rows = _standardised(dataset.matrix, fill, mean, scale)
     better, worse, weight = _pairs(dataset, options.seed)
@@ -118,7 +118,7 @@ def fit_linear(train: Dataset, options: LinearOptions) -> Fit:
         "loss": float(found.fun),
         "iterations": int(found.nit),
         "pairs": len(better),
-        "weights": _largest(train.names, weights),
+        "weights": largest(train.names, weights),
     }
     return Fit(linear_to_onnx(model), predict, None, summary)
 
@@ -139,7 +139,7 @@ def fit_trees(train: Dataset, validation: Dataset, options: TreeOptions) -> Fit:
         import xgboost
     except ImportError:
         raise OptionalDependencyError("xgboost", "train") from None
-    fitted, held = _teaching(train), validation.informative()
+    fitted, held = teaching(train), validation.informative()
     if len(held.query_ids) >= FEW_LISTINGS:
         booster, curve = _boosted(xgboost, fitted, held, options, options.early_stopping)
         best = int(np.argmax(curve))
@@ -159,7 +159,7 @@ def fit_trees(train: Dataset, validation: Dataset, options: TreeOptions) -> Fit:
     importance = np.array([gains.get(f"f{i}", 0.0) for i in range(len(train.names))])
     summary: dict[str, Any] = {
         "trees": best + 1,
-        "gain": _largest(train.names, importance / max(importance.sum(), 1e-9)),
+        "gain": largest(train.names, importance / max(importance.sum(), 1e-9)),
         "held_out_ndcg@10": float(curve[best]),
         "held_out": "validation" if len(held.query_ids) >= FEW_LISTINGS else "cross-validation",
     }
@@ -228,7 +228,12 @@ def _parameters(options: TreeOptions, values: int) -> dict[str, Any]:
     }
 
 
-def _teaching(train: Dataset) -> Dataset:
+def teaching(train: Dataset) -> Dataset:
+    """Return the listings that teach an order.
+
+    Raises:
+        InputError: If there is none.
+    """
     dataset = train.informative()
     if not len(dataset):
         raise InputError(
@@ -280,6 +285,7 @@ def _pairs(dataset: Dataset, seed: int) -> tuple[Int64, Int64, Float64]:
     return better, worse, weight
 
 
-def _largest(names: tuple[str, ...], values: Float32 | Float64, most: int = 15) -> dict[str, float]:
+def largest(names: tuple[str, ...], values: Float32 | Float64, most: int = 15) -> dict[str, float]:
+    """Return the values that are furthest from 0, by name, the furthest first."""
     order = np.argsort(-np.abs(values), kind="stable")[:most]
     return {names[i]: round(float(values[i]), 5) for i in order}

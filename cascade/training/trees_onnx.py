@@ -1,17 +1,16 @@
-"""XGBoost trees as ONNX: one `TreeEnsembleRegressor` that follows the booster bit for bit."""
+"""XGBoost trees as ONNX, read from the booster's own JSON."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cascade.errors import ExportError, OptionalDependencyError
-from cascade.training.ranker_graph import INPUT, OUTPUT, ranker_graph
+from cascade.errors import ExportError
+from cascade.training.ensemble_onnx import Tree, ensemble_to_onnx, leaf_tree, split_points_of
 
 # Their prediction is the margin itself, and `base_score` is kept in the margin's own unit.
 IDENTITY_OBJECTIVES = frozenset(
@@ -51,7 +50,7 @@ def trees_to_onnx(raw: bytes, *, best_iteration: int | None) -> bytes:
     kept = booster.trees[: _trees_kept(booster, best_iteration)]
     # A first tree of one leaf holds base_score: the sum then starts from it, as XGBoost's does,
     # and every partial sum rounds alike. `base_values` would be added last.
-    return _ensemble([_leaf(booster.base_score), *kept], booster.features)
+    return ensemble_to_onnx([leaf_tree(booster.base_score), *kept], booster.features)
 
 
 def split_points(raw: bytes) -> list[NDArray[np.float32]]:
@@ -61,38 +60,14 @@ def split_points(raw: bytes) -> list[NDArray[np.float32]]:
         ExportError: As `trees_to_onnx`.
     """
     booster = _booster(raw)
-    nodes = _Tree.joined([_leaf(booster.base_score), *booster.trees])
-    inner = nodes.left >= 0
-    columns, conditions = nodes.column[inner], nodes.value[inner]
-    return [np.unique(conditions[columns == feature]) for feature in range(booster.features)]
-
-
-@dataclass(frozen=True, slots=True)
-class _Tree:
-    """Nodes in columns, the root first; `left` and `right` are -1 in a leaf."""
-
-    left: NDArray[np.int64]
-    right: NDArray[np.int64]
-    value: NDArray[np.float32]  # the split condition, or the leaf's weight
-    column: NDArray[np.int64]
-    default_left: NDArray[np.bool_]
-
-    @staticmethod
-    def joined(trees: Sequence[_Tree]) -> _Tree:
-        """Return the nodes of all trees, one after the other; ids stay each tree's own."""
-        return _Tree(
-            *(
-                np.concatenate([getattr(tree, name) for tree in trees])
-                for name in ("left", "right", "value", "column", "default_left")
-            )
-        )
+    return split_points_of(booster.trees, booster.features)
 
 
 @dataclass(frozen=True, slots=True)
 class _Booster:
     """What a booster's JSON says that matters for its scores."""
 
-    trees: list[_Tree]
+    trees: list[Tree]
     ends: list[int]  # how many trees stand before each boosting round, and after the last
     base_score: np.float32
     features: int
@@ -198,13 +173,7 @@ def _trees_kept(booster: _Booster, best_iteration: int | None) -> int:
     return booster.ends[chosen + 1]
 
 
-def _leaf(weight: np.float32) -> _Tree:
-    """Return a tree that is one leaf."""
-    none, nothing = np.array([-1]), np.array([0])
-    return _Tree(none, none, np.array([weight], np.float32), nothing, nothing.astype(np.bool_))
-
-
-def _tree(tree: dict[str, Any], number: int, features: int) -> _Tree:
+def _tree(tree: dict[str, Any], number: int, features: int) -> Tree:
     """Return one tree's reachable nodes; a pruned tree keeps deleted ones in its arrays."""
     left, right, conditions, columns, default_left = (np.asarray(tree[key]) for key in TREE_ARRAYS)
     count = len(left)
@@ -231,61 +200,10 @@ def _tree(tree: dict[str, Any], number: int, features: int) -> _Tree:
         values = conditions[kept].astype(np.float32)
     if np.isnan(values).any() or not np.isfinite(values[~inner]).all():
         raise ExportError(f"tree {number} has a split condition or leaf that is not a number")
-    return _Tree(
+    return Tree(
         left=np.where(inner, numbers[left[kept]], -1),
         right=np.where(inner, numbers[right[kept]], -1),
         value=values,
         column=np.where(inner, columns[kept], 0),
         default_left=inner & (default_left[kept] != 0),
     )
-
-
-def _ensemble(trees: Sequence[_Tree], features: int) -> bytes:
-    """Return the model whose score is the sum of the trees' leaves, in the order given.
-
-    A comparison with NaN is false, so a missing value always takes a node's false branch. For a
-    split that sends it right, that is `x < t`. One that sends it left reads the negated copy of
-    the column, with its branches swapped: `x >= t` equals `-x <= -t`, which in float32 equals
-    `-x < the next number above -t`. All nodes then have one mode and no
-    `nodes_missing_value_tracks_true`, which is the runtime's fast path.
-    """
-    try:
-        from onnx import helper, numpy_helper
-    except ImportError as error:
-        raise OptionalDependencyError("onnx", "train") from error
-    nodes = _Tree.joined(trees)
-    sizes = [len(tree.left) for tree in trees]
-    tree_ids = np.repeat(np.arange(len(trees)), sizes)
-    node_ids = np.concatenate([np.arange(size) for size in sizes])
-    leaf, flipped = nodes.left < 0, nodes.default_left
-    with np.errstate(over="ignore"):
-        above = np.nextafter(-nodes.value, np.float32(np.inf))
-    thresholds = np.where(leaf, np.float32(0), np.where(flipped, above, nodes.value))
-    on_true = np.where(leaf, 0, np.where(flipped, nodes.right, nodes.left))
-    on_false = np.where(leaf, 0, np.where(flipped, nodes.left, nodes.right))
-    ensemble = helper.make_node(
-        "TreeEnsembleRegressor",
-        ["both"],
-        ["sums"],
-        domain="ai.onnx.ml",
-        n_targets=1,
-        nodes_treeids=tree_ids.tolist(),
-        nodes_nodeids=node_ids.tolist(),
-        nodes_featureids=(nodes.column + features * flipped).tolist(),
-        nodes_values=thresholds.tolist(),
-        nodes_modes=np.where(leaf, "LEAF", "BRANCH_LT").tolist(),
-        nodes_truenodeids=on_true.tolist(),
-        nodes_falsenodeids=on_false.tolist(),
-        target_treeids=tree_ids[leaf].tolist(),
-        target_nodeids=node_ids[leaf].tolist(),
-        target_ids=[0] * int(leaf.sum()),
-        target_weights=nodes.value[leaf].tolist(),
-    )
-    graph = [
-        helper.make_node("Neg", [INPUT], ["negated"]),
-        helper.make_node("Concat", [INPUT, "negated"], ["both"], axis=1),
-        ensemble,
-        helper.make_node("Squeeze", ["sums", "columns"], [OUTPUT]),
-    ]
-    columns = numpy_helper.from_array(np.array([1], np.int64), "columns")
-    return ranker_graph(graph, [columns], features)

@@ -1,0 +1,140 @@
+"""Rows that do not fit into memory: kept in a file, and given to XGBoost listing by listing."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from cascade.candidates import Float32, Int64
+from cascade.training.dataset import Dataset
+
+SHARD_VALUES = 1 << 24  # 64 MB of float32
+
+
+class RowFile:
+    """Collect the rows of a matrix, in memory up to a limit and in a file beyond it.
+
+    The file has no name in its folder, so nothing of it is left when the process ends.
+
+    Args:
+        folder: Where the file is made.
+        memory_mb: How much stays in memory.
+    """
+
+    def __init__(self, folder: Path, memory_mb: int) -> None:
+        self._folder = folder
+        self._limit = memory_mb * (1 << 20)
+        self._parts: list[Float32] = []
+        self._bytes = 0
+        self._rows = 0
+        self._file: IO[bytes] | None = None
+
+    def add(self, rows: Float32) -> None:
+        """Add float32[m, f]."""
+        self._rows += len(rows)
+        self._bytes += rows.nbytes
+        self._parts.append(rows)
+        if self._bytes > self._limit:
+            if self._file is None:
+                self._folder.mkdir(parents=True, exist_ok=True)
+                self._file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115 - it is kept
+            for part in self._parts:
+                self._file.write(np.ascontiguousarray(part).data)
+            self._parts, self._bytes = [], 0
+
+    def matrix(self, width: int) -> Float32:
+        """Return float32[n, width], an array or a memory map of the file; nothing follows it."""
+        if self._file is None:
+            empty = np.empty((0, width), dtype=np.float32)
+            return np.concatenate([empty, *self._parts])
+        # The map keeps the file open by itself.
+        with self._file as file:
+            for part in self._parts:
+                file.write(np.ascontiguousarray(part).data)
+            file.flush()
+            return np.memmap(file, dtype=np.float32, mode="r", shape=(self._rows, width))
+
+
+def shards(offsets: Int64, rows: int) -> list[tuple[int, int]]:
+    """Return the listings of each shard: whole ones, with at most `rows` rows, but at least one.
+
+    Args:
+        offsets: int64[q + 1].
+        rows: How many rows a shard may have.
+    """
+    found, start, count = [], 0, len(offsets) - 1
+    while start < count:
+        stop = int(np.searchsorted(offsets, offsets[start] + rows, side="right")) - 1
+        stop = max(start + 1, stop)
+        found.append((start, stop))
+        start = stop
+    return found
+
+
+@contextmanager
+def external_matrices(
+    xgboost: Any,  # noqa: ANN401  (a lazy import)
+    datasets: Sequence[Dataset],
+    folder: Path | None = None,
+    shard_values: int = SHARD_VALUES,
+) -> Iterator[list[Any]]:
+    """Give XGBoost's external-memory form of datasets, the first of which decides the bins.
+
+    Rows are read shard by shard; XGBoost keeps them in a cache on disk, as bins of a byte or two a
+    value. The cache is removed at the end.
+
+    Args:
+        xgboost: The module.
+        datasets: The rows to train on, then those to watch.
+        folder: Where the cache is made; None means the system's place for such files.
+        shard_values: How many float32 values are read at once.
+    """
+
+    class Shards(xgboost.DataIter):  # type: ignore[misc]
+        def __init__(self, dataset: Dataset, cache: str) -> None:
+            self._dataset = dataset
+            width = max(1, dataset.matrix.shape[1])
+            self._parts = shards(dataset.offsets, max(1, shard_values // width))
+            self._at = 0
+            super().__init__(cache_prefix=cache)
+
+        def next(self, input_data: Any) -> bool:  # noqa: ANN401
+            if self._at == len(self._parts):
+                return False
+            start, stop = self._parts[self._at]
+            self._at += 1
+            input_data(**_shard(self._dataset, start, stop))
+            return True
+
+        def reset(self) -> None:
+            self._at = 0
+
+    with tempfile.TemporaryDirectory(dir=folder, prefix="xgboost-") as caches:
+        made: list[Any] = []
+        for number, dataset in enumerate(datasets):
+            source = Shards(dataset, str(Path(caches) / f"rows{number}"))
+            reference = made[0] if made else None
+            made.append(xgboost.ExtMemQuantileDMatrix(source, missing=np.nan, ref=reference))
+        try:
+            yield made
+        finally:
+            # XGBoost removes its cache files when a matrix dies, and warns if they are gone.
+            made.clear()
+
+
+def _shard(dataset: Dataset, start: int, stop: int) -> dict[str, Any]:
+    first, last = int(dataset.offsets[start]), int(dataset.offsets[stop])
+    lengths = np.diff(dataset.offsets[start : stop + 1])
+    given: dict[str, Any] = {
+        "data": np.ascontiguousarray(dataset.matrix[first:last]),
+        "label": dataset.grades[first:last],
+        "qid": np.repeat(np.arange(start, stop), lengths),
+    }
+    if dataset.weights is not None:
+        given["weight"] = dataset.weights[start:stop]
+    return given

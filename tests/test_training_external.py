@@ -49,7 +49,7 @@ def test_trees_from_disk_are_those_from_memory(tmp_path, weights):
     curves = []
     with external_matrices(xgboost, [train, held], tmp_path, shard_values=2_000) as (rows, watched):
         history: dict = {}
-        xgboost.train(
+        booster = xgboost.train(
             PARAMETERS,
             rows,
             15,
@@ -58,7 +58,7 @@ def test_trees_from_disk_are_those_from_memory(tmp_path, weights):
             verbose_eval=False,
         )
         curves.append(history["held"]["ndcg@10"])
-        del rows, watched
+        del booster, rows, watched
     assert list(tmp_path.iterdir()) == []
     history = {}
     xgboost.train(

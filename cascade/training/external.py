@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -117,14 +118,19 @@ def external_matrices(
     with tempfile.TemporaryDirectory(dir=folder, prefix="xgboost-") as caches:
         made: list[Any] = []
         for number, dataset in enumerate(datasets):
-            source = Shards(dataset, str(Path(caches) / f"rows{number}"))
-            reference = made[0] if made else None
-            made.append(xgboost.ExtMemQuantileDMatrix(source, missing=np.nan, ref=reference))
+            made.append(
+                xgboost.ExtMemQuantileDMatrix(
+                    Shards(dataset, str(Path(caches) / f"rows{number}")),
+                    missing=np.nan,
+                    ref=made[0] if made else None,
+                )
+            )
         try:
             yield made
         finally:
             # XGBoost removes its cache files when a matrix dies, and warns if they are gone.
             made.clear()
+            gc.collect()
 
 
 def _shard(dataset: Dataset, start: int, stop: int) -> dict[str, Any]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cascade.behaviour.counters import Behaviour
 from cascade.filters import EVERYTHING, AllOf
 from cascade.schema import Schema
 
@@ -99,6 +100,11 @@ class Documents(Protocol):
     @property
     def stale(self) -> tuple[str, ...]:
         """The fields whose values are older than they may be, and therefore read as absent."""
+        ...
+
+    @property
+    def behaviour(self) -> Behaviour | None:
+        """The newest counts of what shoppers did with the documents, None without any."""
         ...
 
     def __len__(self) -> int:
@@ -206,6 +212,16 @@ class Candidates:
     def ranks(self) -> Int64:
         """The 1-based rank of each row in its listing, int64[n]."""
         return np.arange(1, len(self) + 1) - np.repeat(self.offsets[:-1], self.lengths)
+
+    @property
+    def behaviour(self) -> Behaviour | None:
+        """The documents' counts as they were when they were first asked for.
+
+        They go with every selection, so that all stages of a request read the same ones.
+        """
+        if not len(self):
+            return self.documents.behaviour
+        return cast(Behaviour | None, self.derived("behaviour", _behaviour)[0])
 
     def ids(self) -> list[str]:
         """Return the document id of each row."""
@@ -386,6 +402,12 @@ def _selected(layers: _Layers, rows: Int64) -> _Layers:
     """Return the layers for a selection of rows, with one of its own on top."""
     kept = ((store, rows if index is None else index[rows]) for store, index in layers if store)
     return (*kept, ({}, None))
+
+
+def _behaviour(candidates: Candidates) -> NDArray[np.generic]:
+    held = np.empty(len(candidates), dtype=np.object_)
+    held.fill(candidates.documents.behaviour)
+    return held
 
 
 def _both(head: Candidates, tail: Candidates) -> Int64:

@@ -21,6 +21,7 @@ class MemoryDocuments:
 
     generation = "memory"
     stale = ()
+    behaviour = None
 
     def __init__(
         self, fields: Mapping[str, str], documents: Sequence[Mapping[str, object]]

@@ -86,6 +86,22 @@ def test_a_stage_is_given_the_order_before_it():
     assert report.recall == {1: 0.0, 2: 0.25, 3: 1.0}
 
 
+def test_what_a_stage_keeps_is_told_of_what_was_retrieved():
+    grades = {"q1": {"a": 2.0, "b": 1.0, "z": 1.0}, "q2": {"c": 1.0}, "q3": {"z": 1.0}}
+    judgments = Judgments({q: q for q in grades}, grades)
+    report = report_of(judgments=judgments, windows={"linear": 2, "trees": 3})
+    # z was never retrieved: of a and b the window holds a, of c nothing; q3 has nothing to keep.
+    assert report.windows["linear"].kept == pytest.approx((1 / 2 + 0) / 2)
+    assert report.windows["trees"].kept == pytest.approx((1 / 2 + 1) / 2)
+    assert report.windows["linear"].recall == pytest.approx((1 / 3 + 0 + 0) / 3)
+    assert report.windows["trees"].top[10] == 1.0
+
+
+def test_a_stage_without_anything_to_keep_says_nothing():
+    judgments = Judgments({"q1": "q1"}, {"q1": {"z": 1.0}})
+    assert math.isnan(report_of(judgments=judgments, windows={"linear": 2}).windows["linear"].kept)
+
+
 def test_a_first_stage_after_a_random_order_is_given_the_baseline():
     systems = {"random": SYSTEMS["random"], "stage:linear": SYSTEMS["stage:linear"]}
     settings = Settings(baseline="random", windows={"linear": 3}, bootstrap=QUICK)
@@ -108,6 +124,52 @@ def test_outcomes_are_of_the_last_system_on_the_first_measure():
     at = outcomes.counts.index(1)
     assert outcomes.edges[at] <= 0.5 <= outcomes.edges[at + 1]
     assert sum(outcomes.counts) == outcomes.wins + outcomes.losses
+
+
+def test_the_lists_of_wins_and_losses_name_the_queries():
+    texts = {"q1": "one", "q2": "two", "q3": "three", "q4": "four"}
+    judgments = Judgments(texts, GRADES)
+    systems = {"bm25": run("xab", "cx", "d"), "final": run("axb", "xc", "d")}
+    measures = [ReciprocalRank()]
+    report = evaluate(systems, judgments, measures, Settings(bootstrap=QUICK))
+    (best,), (worst,) = report.outcomes.best, report.outcomes.worst
+    assert (best.query_id, best.text, best.baseline, best.system) == ("q1", "one", 0.5, 1.0)
+    assert (worst.text, worst.delta) == ("two", -0.5)
+    none = evaluate(systems, judgments, measures, Settings(bootstrap=QUICK, listed=0)).outcomes
+    assert (none.best, none.worst) == ((), ())
+    assert report.per_query.systems["final"].tolist()[:2] == [1.0, 0.5]
+
+
+def test_every_system_but_random_and_baseline_is_tested_once():
+    report = report_of(["RR", "P@2"])
+    assert {n for n, r in report.systems.items() if r.p} == {
+        "stage:linear",
+        "stage:trees",
+        "final",
+    }
+    # Two queries: 1 of 2 patterns at best, and all of them where one query differs alone.
+    assert report.systems["stage:linear"].p["RR"].p == 0.5
+    assert report.systems["final"].p["RR"].p == 1.0
+
+
+def test_a_system_given_twice_is_one_test():
+    draws = np.random.default_rng(1)
+    queries = tuple(f"q{i}" for i in range(12))
+    judgments = Judgments({q: q for q in queries}, {q: {"a": 1.0} for q in queries})
+    bm25 = Run(queries, (("b", "a"),) * 12)
+    better = Run(
+        queries, tuple(("a", "b") if draws.uniform() < 0.8 else ("b", "a") for _ in queries)
+    )
+    settings = Settings(bootstrap=Bootstrap(5000))
+    once = evaluate({"bm25": bm25, "final": better}, judgments, [ReciprocalRank()], settings)
+    twice = evaluate(
+        {"bm25": bm25, "stage:trees": better, "final": better},
+        judgments,
+        [ReciprocalRank()],
+        settings,
+    )
+    assert once.systems["final"].p == twice.systems["final"].p
+    assert once.systems["final"].p["RR"].holm == once.systems["final"].p["RR"].p < 0.05
 
 
 def test_losses_stand_left_of_zero():

@@ -12,6 +12,9 @@ from rich.console import Console
 from cascade.evaluation import (
     About,
     Bootstrap,
+    Interval,
+    Loss,
+    PValue,
     Settings,
     Split,
     evaluate,
@@ -19,7 +22,7 @@ from cascade.evaluation import (
     to_json,
 )
 from cascade.evaluation.html import to_html
-from cascade.evaluation.report import number, span
+from cascade.evaluation.report import number, probability, span
 from cascade.evaluation.terminal import render
 from cascade.judgments import Judgments
 from cascade.measures import parse_measure
@@ -84,7 +87,7 @@ def test_json_has_the_promised_form(report):
     assert document["queries"] == 29
     assert list(document["systems"]) == ["random", "bm25", "stage:linear", "final"]
     final = document["systems"]["final"]
-    assert set(final) == {*MEASURES, "delta"}
+    assert set(final) == {*MEASURES, "delta", "p"}
     assert final["nDCG@10"] == {"mean": 1.0, "low": 1.0, "high": 1.0}
     assert set(final["delta"]) == set(MEASURES)
     assert final["delta"]["nDCG@10"]["low"] > 0
@@ -95,13 +98,51 @@ def test_json_has_the_promised_form(report):
 
 def test_json_has_what_else_the_report_knows(report):
     document = json.loads(strictly(to_json(report)))
-    assert document["windows"]["final"] == {"window": 5, "source": "stage:linear", "recall": 1.0}
+    assert document["windows"]["final"] == {
+        "window": 5,
+        "source": "stage:linear",
+        "recall": 1.0,
+        "kept": 1.0,
+        "top": {"10": 1.0, "50": 1.0, "100": 1.0},
+    }
     assert document["buckets"]["head"]["queries"] == 10
     assert document["buckets"]["head"]["systems"]["final"]["nDCG@10"]["mean"] == 1.0
     assert document["excluded"]["undefined"] == {MEASURES[0]: 1, MEASURES[1]: 1, MEASURES[2]: 30}
     assert document["outcomes"]["wins"] == 29
     assert document["bootstrap"] == {"resamples": 200, "level": 0.95, "seed": 0}
     assert document["notes"] == ["Documents without a judgment count as grade 0."]
+
+
+def with_losses(report):
+    nothing = PValue(float("nan"), float("nan"), float("nan"))
+    lost = {m: Interval(-0.125, -0.25, -0.0625) for m in MEASURES}
+    parts = (
+        Loss("kind:bm25", 3, lost, {m: PValue(0.001, 0.002, 0.002) for m in MEASURES}),
+        Loss("stage:<linear>", None, lost, dict.fromkeys(MEASURES, nothing)),
+    )
+    return dataclasses.replace(report, losses=parts)
+
+
+def test_lists_power_and_losses_stand_in_every_form(report):
+    whole = with_losses(report)
+    document = json.loads(strictly(to_json(whole)))
+    assert document["losses"][0]["part"] == "kind:bm25"
+    assert document["losses"][1]["p"]["nDCG@10"] == {"p": None, "holm": None, "fdr": None}
+    best = document["outcomes"]["best"]
+    assert len(best) == 20
+    assert best[0]["delta"] == best[0]["system"] - best[0]["baseline"] > 0
+    assert document["power"]["nDCG@10"]["queries"] == 29
+    assert document["systems"]["final"]["p"]["nDCG@10"]["holm"] < 0.05
+    per_query = document["per_query"]
+    assert len(per_query["systems"]["final"]) == len(per_query["query_ids"]) == 30
+    assert per_query["systems"]["final"][-1] is None
+    shown = terminal(whole, 80)
+    assert "kind:bm25" in shown
+    assert "queries show a true difference of" in shown
+    text = "".join(Page(to_html(whole)).text)
+    for expected in ("stage:<linear>", "Best and worst queries", "p, Holm", "-0.1250"):
+        assert expected in text
+    assert f"{whole.power['nDCG@10'].needed:,}" in text
 
 
 def test_what_is_no_number_is_null(report):
@@ -128,8 +169,9 @@ def test_the_terminal_shows_every_number_whole(report, width):
     rows = [line.split() for line in text.splitlines()]
     result = report.systems["final"]
     mean, delta = result.measures["nDCG@10"], result.delta["nDCG@10"]
+    p = probability(result.p["nDCG@10"].holm)
     expected = f"final {number(mean.mean)} {span(mean)} {number(delta.mean, True)}"
-    assert [*f"{expected} {span(delta, True)}".split(), "▲"] in rows
+    assert [*f"{expected} {span(delta, True)}".split(), "▲", p] in rows
     assert "29 queries better, 0 alike, 0 worse" in text
     assert "head (10)" in text
     assert "what linear is given" in text
@@ -196,7 +238,7 @@ def test_the_page_draws_what_was_found(report):
     assert {part for value in named for part in value.split()} <= ids
     assert len(ids) == len([1 for name, _ in page.attributes if name == "id"])
     text = "".join(page.text)
-    assert "+1.0000" not in text
+    assert "+1.0000 [" not in text
     for measure, mean in report.systems["final"].measures.items():
         assert measure in text
         assert span(mean) in text

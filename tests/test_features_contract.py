@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from memory_documents import MemoryDocuments, candidates
 
+from cascade.behaviour import BoundCounts, Counted, Counter, snapshot_of
 from cascade.candidates import Query
 from cascade.features import KINDS, build_features
 from cascade.protocols import Feature
@@ -36,6 +37,16 @@ DOCUMENTS = MemoryDocuments(
         for _ in range(60)
     ],
 )
+COUNTED = {
+    Counter("document", action, 30.0): Counted(
+        None,
+        np.array([str(row) for row in range(0, 60, step)], dtype=object),
+        RANDOM.integers(1, 50, len(range(0, 60, step))).astype(np.float64),
+    )
+    for action, step in (("click", 3), ("impression", 2))
+}
+# As of the middle of the times that queries have: some must not read what is counted.
+DOCUMENTS.behaviour = BoundCounts(snapshot_of(1999.9 * DAY, COUNTED), DOCUMENTS, DAY / 2)
 FIELDS = {"zscore": "price", "percentile": "made", "minmax": "price", "age": "made"}
 SETTINGS = {
     "any_coverage": {"fields": ["title", "body"]},
@@ -43,12 +54,17 @@ SETTINGS = {
     "cross": {"parts": ["query.first_word", "brand"]},
     "expression": {"formula": "log1p(abs(x_number)) / x_bm25 + x_zscore"},
     "surface": {"surface": "app"},
+    "rate": {"by": "document", "of": "click"},
+    "count": {"by": "document", "action": "click"},
+    "seen_before": {},
+    "session_affinity": {"field": "brand"},
+    "session_closeness": {"field": "price"},
     **{kind: {"field": "brand"} for kind in KINDS if kind.startswith("keyword_")},
     **{kind: {"field": name} for kind, name in FIELDS.items()},
     **{kind: {"field": "price"} for kind in ("number", "log")},
 }
 NO_FIELD = {"column", "engine_rank", "engine_score", "engine_score_ratio", "hour"}
-NO_FIELD |= {"query_characters"}
+NO_FIELD |= {"query_characters", "weekday"}
 HELP = [
     {"kind": "number", "name": "x_number", "field": "price"},
     {"kind": "bm25", "name": "x_bm25", "field": "title"},
@@ -77,7 +93,8 @@ listing_lists = st.lists(
             st.just("q"),
             st.lists(st.sampled_from([*WORDS, "zebra"]), max_size=12).map(" ".join),
             surface=st.sampled_from([None, "app", "web"]),
-            time=st.sampled_from([0.0, 2000.5 * DAY]),
+            time=st.sampled_from([0.0, 2000.3 * DAY, 2000.5 * DAY]),
+            session=st.lists(st.integers(0, 70).map(str), max_size=4).map(tuple),
         ),
         st.lists(st.integers(-1, 59), max_size=12),
     ),
@@ -94,11 +111,14 @@ def batch_of(listings):
 
 COLUMNS = ("engine_score", "engine_rank", "f")
 MANY = [
-    (Query("a", "red shoes for men", surface="app", time=2000 * DAY), list(range(-1, 30))),
+    (
+        Query("a", "red shoes for men", surface="app", time=2000 * DAY, session=("7", "x", "21")),
+        list(range(-1, 30)),
+    ),
     (Query("b", "", surface="web"), [3, 4]),
     (Query("c", "blue zebra " * 9 + " ".join(WORDS)), list(range(59, 10, -1))),
     (Query("d", "nothing"), []),
-    (Query("e", str(DOCUMENTS.documents[5]["title"]), time=2000.6 * DAY), list(range(60))),
+    (Query("e", str(DOCUMENTS.documents[5]["title"]), time=2001.6 * DAY), list(range(60))),
 ]
 
 

@@ -1,6 +1,7 @@
 """Measures: hand calculations, ir_measures as reference, and what parsing says."""
 
 import math
+import shutil
 
 import ir_measures
 import numpy as np
@@ -12,6 +13,8 @@ from cascade.errors import InputError
 from cascade.judgments import Judgments
 from cascade.measures import (
     NDCG,
+    AveragePrecision,
+    BinaryPreference,
     Precision,
     Recall,
     ReciprocalRank,
@@ -53,7 +56,7 @@ def reference(measure, run, judgments):
         for doc, grade in grades.items()
     ]
     scored = [
-        ir_measures.ScoredDoc(query, doc, float(-rank))
+        ir_measures.ScoredDoc(query, doc, 1000.0 - rank)
         for query, ranking in zip(run.query_ids, run.rankings, strict=True)
         for rank, doc in enumerate(ranking)
     ]
@@ -79,6 +82,41 @@ def reference(measure, run, judgments):
         ("R(rel=2)@10", ir_measures.R(rel=2) @ 10),
         ("P@10", ir_measures.P @ 10),
         ("P(rel=2)@10", ir_measures.P(rel=2) @ 10),
+        ("AP", ir_measures.AP),
+        ("AP(rel=2)", ir_measures.AP(rel=2)),
+        ("AP@10", ir_measures.AP @ 10),
+        ("AP(rel=3)@7", ir_measures.AP(rel=3) @ 7),
+        ("Success@3", ir_measures.Success @ 3),
+        ("Success(rel=4)@1", ir_measures.Success(rel=4) @ 1),
+        ("Rprec", ir_measures.Rprec),
+        ("Rprec(rel=2)", ir_measures.Rprec(rel=2)),
+        ("IPrec@0", ir_measures.IPrec @ 0.0),
+        ("IPrec@0.1", ir_measures.IPrec @ 0.1),
+        ("IPrec(rel=2)@0.5", ir_measures.IPrec(rel=2) @ 0.5),
+        ("IPrec@1", ir_measures.IPrec @ 1.0),
+        ("Bpref", ir_measures.Bpref),
+        ("Bpref(rel=3)", ir_measures.Bpref(rel=3)),
+        ("SetP", ir_measures.SetP),
+        ("SetP(rel=2, relative=True)", ir_measures.SetP(rel=2, relative=True)),
+        ("SetR(rel=2)", ir_measures.SetR(rel=2)),
+        ("SetF", ir_measures.SetF),
+        ("SetF(beta=0.5)", ir_measures.SetF(beta=0.5)),
+        ("SetAP(rel=2)", ir_measures.SetAP(rel=2)),
+        ("NumRet", ir_measures.NumRet),
+        ("NumRet(rel=2)", ir_measures.NumRet(rel=2)),
+        ("NumRelRet", ir_measures.NumRet(rel=1)),
+        ("Judged@10", ir_measures.Judged @ 10),
+        ("Judged", ir_measures.Judged),
+        ("Compat", ir_measures.Compat),
+        ("Compat(p=0.8)", ir_measures.Compat(p=0.8)),
+        ("Compat(p=0.9, normalize=False)", ir_measures.Compat(p=0.9, normalize=False)),
+        ("nDCG(judged_only=True)@10", ir_measures.nDCG(judged_only=True) @ 10),
+        ("AP(judged_only=True)", ir_measures.AP(judged_only=True)),
+        ("P(judged_only=True)@5", ir_measures.P(judged_only=True) @ 5),
+        ("R(judged_only=True)@5", ir_measures.R(judged_only=True) @ 5),
+        ("RR(judged_only=True)", ir_measures.RR(judged_only=True)),
+        ("SetP(judged_only=True)", ir_measures.SetP(judged_only=True)),
+        ("nDCG(gains={1: 5, 4: 2})@10", ir_measures.nDCG(gains={1: 5, 4: 2}) @ 10),
     ],
 )
 @pytest.mark.parametrize("seed", [1, 2])
@@ -90,13 +128,78 @@ def test_equals_ir_measures_on_random_runs(written, peer, seed):
     values = measure.per_query(run, judgments)
     defined = 0
     for query_id, value in zip(run.query_ids, values, strict=True):
-        if max(judgments.grades[query_id].values()) < level:
-            assert math.isnan(value)
+        if math.isnan(value):
+            assert max(judgments.grades[query_id].values()) < level
         else:
             # ir_measures leaves out a query that the run has no document for.
             assert value == pytest.approx(expected.get(query_id, 0.0), abs=1e-12)
             defined += 1
     assert defined >= 30
+
+
+@pytest.mark.parametrize("cutoff", [1, 5, 20])
+@pytest.mark.skipif(not shutil.which("perl"), reason="unsupported: gdeval is a Perl script")
+def test_err_equals_that_of_gdeval(cutoff):
+    run, judgments = random_case(3)
+    # gdeval takes numbers for query ids.
+    run = Run(tuple(q[1:] for q in run.query_ids), run.rankings)
+    judgments = judged({q[1:]: grades for q, grades in judgments.grades.items()})
+    expected = reference(ir_measures.ERR @ cutoff, run, judgments)
+    values = parse_measure(f"ERR@{cutoff}").per_query(run, judgments)
+    for query_id, value in zip(run.query_ids, values, strict=True):
+        # gdeval prints five decimals.
+        assert np.nan_to_num(value) == pytest.approx(expected.get(query_id, 0.0), abs=6e-6)
+    assert np.nanmax(values) > 0.5
+
+
+def test_accuracy_equals_that_of_ir_measures():
+    run, judgments = random_case(4)
+    expected = reference(ir_measures.Accuracy @ 20, run, judgments)
+    values = parse_measure("Accuracy@20").per_query(run, judgments)
+    found = {q: v for q, v in zip(run.query_ids, values, strict=True) if not math.isnan(v)}
+    assert found == pytest.approx(expected)
+    assert len(found) > 30
+
+
+def test_number_of_relevant_documents():
+    run, judgments = random_case(5)
+    expected = reference(ir_measures.NumRel, run, judgments)
+    values = parse_measure("NumRel").per_query(run, judgments)
+    found = dict(zip(run.query_ids, values, strict=True))
+    # ir_measures leaves out a query that the run has no document for.
+    ranked = [q for q, ranking in zip(run.query_ids, run.rankings, strict=True) if ranking]
+    assert {q: found[q] for q in ranked} == {q: expected[q] for q in ranked}
+    twos = parse_measure("NumRel(rel=2)").per_query(run, judgments)
+    assert twos.tolist() == [count_of(judgments, query_id, 2) for query_id in run.query_ids]
+
+
+def count_of(judgments, query_id, rel=1):
+    return sum(grade >= rel for grade in judgments.grades[query_id].values())
+
+
+def test_rank_biased_precision_by_hand():
+    judgments = judged({"q": {"a": 3.0, "b": 1.0, "z": 0.0}})
+    run = run_of({"q": ["b", "x", "a", "z"]})
+    assert parse_measure("RBP").per_query(run, judgments)[0] == pytest.approx(0.2 * (1 + 0.8**2))
+    half = parse_measure("RBP(p=0.5, rel=2)").per_query(run, judgments)[0]
+    assert half == pytest.approx(0.5 * 0.5**2)
+    assert parse_measure("RBP(p=0.5)@2").per_query(run, judgments)[0] == pytest.approx(0.5)
+
+
+def test_dcg_is_what_ndcg_divides():
+    judgments = judged({"q": {"a": 3.0, "b": 1.0, "c": 2.0, "z": 0.0}})
+    run = run_of({"q": ["b", "x", "a", "z", "c"]})
+    assert parse_measure("DCG@3").per_query(run, judgments)[0] == pytest.approx(1 + 3 / 2)
+    exponential = parse_measure("DCG(dcg='exp-log2')").per_query(run, judgments)[0]
+    assert exponential == pytest.approx(1 + 7 / 2 + 3 / math.log2(6))
+
+
+def test_a_grade_above_the_scale_of_err_is_refused():
+    judgments = judged({"q": {"a": 5.0}})
+    with pytest.raises(InputError, match=r"grade 5; max_rel is .* as ERR\(max_rel=5\)"):
+        parse_measure("ERR@10").per_query(run_of({"q": ["a"]}), judgments)
+    wide = parse_measure("ERR(max_rel=5)@10").per_query(run_of({"q": ["a"]}), judgments)
+    assert wide[0] == pytest.approx(31 / 32)
 
 
 def test_ndcg_by_hand():
@@ -191,6 +294,15 @@ def test_a_query_ranked_twice_is_refused():
         "P@5",
         "P(rel=2)@10",
         "P(rel=0.01)@10",
+        "DCG@5",
+        "AP(rel=2)@100",
+        "RBP(p=0.5)@10",
+        "IPrec(rel=2)@0.25",
+        "SetP(relative=True)",
+        "Compat(p=0.9, normalize=False)",
+        "nDCG(gains={1: 5, 4: 2}, judged_only=True)@10",
+        "NumRelRet",
+        "ERR(max_rel=3)@20",
     ],
 )
 def test_a_measure_prints_as_it_is_written(written):
@@ -211,6 +323,9 @@ def test_a_measure_prints_as_it_is_written(written):
         ("MRR@10", ReciprocalRank(10)),
         ("Recall@100", Recall(100)),
         ("precision( rel = 2.0 )@3", Precision(3, 2)),
+        ("MAP(rel=2)", AveragePrecision(rel=2)),
+        ("BPref", BinaryPreference()),
+        ("ndcg(judged_only=true, dcg='exp-log2')@5", NDCG(5, "exp-log2", judged_only=True)),
     ],
 )
 def test_other_ways_to_write_a_measure(written, expected):
@@ -231,6 +346,12 @@ def test_other_ways_to_write_a_measure(written, expected):
         ("nDCG@0", "nDCG@0: a cutoff is 1 or more"),
         ("R", "'R' needs a cutoff, such as R@10"),
         ("nDCG(rel=1)@10", "no setting 'rel'; accepted: dcg"),
+        ("Sucess@5", "no measure 'Sucess'; did you mean 'Success'"),
+        ("IPrec", "'IPrec' needs a recall, such as IPrec@0.1"),
+        ("IPrec@3", "a recall is from 0 to 1"),
+        ("Bpref@10", "Bpref has no cutoff"),
+        ("RBP(p=1)", "above 0 and below 1"),
+        ("AP(judged_only=2)", "judged_only is '2'; accepted: True, False"),
         ("nDCG(dcg='exp')@10", "dcg is 'exp'; did you mean 'exp-log2'"),
         ("P(rel=two)@10", "rel is 'two', not a number"),
         ("P(rel=0)@10", "above 0"),

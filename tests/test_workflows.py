@@ -8,7 +8,7 @@ import pytest
 
 from cascade.candidates import Query
 from cascade.config import Config, load_config, open_cascade, registry_of
-from cascade.config.settings import SplitSettings
+from cascade.config.stage_settings import SplitSettings
 from cascade.errors import FingerprintError, InputError
 from cascade.evaluation import to_json
 from cascade.judgments import JudgmentColumns, read_judgments

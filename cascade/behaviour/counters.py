@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 By = Literal["document", "query", "pair", "group"]
+ACTIONS = ("impression", "click", "favourite", "cart", "purchase")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -38,8 +39,17 @@ class Counter:
     @property
     def name(self) -> str:
         """The name of its column, such as `count:document:click:30:7`."""
-        of = f"{self.by}={self.field}" if self.field else self.by
-        return f"count:{of}:{self.action}:{self.window_days:g}:{self.half_life_days:g}"
+        return f"count:{self.table}:{self.action}:{self.window_days:g}:{self.half_life_days:g}"
+
+    @property
+    def total_name(self) -> str:
+        """The name of the column of its sum over everything, `total:document:click:30:7`."""
+        return f"total:{self.table}:{self.action}:{self.window_days:g}:{self.half_life_days:g}"
+
+    @property
+    def table(self) -> str:
+        """What its counts are kept with: those of other counters by the same thing."""
+        return f"{self.by}={self.field}" if self.field else self.by
 
 
 @dataclass(frozen=True)
@@ -59,11 +69,7 @@ class Counted:
 
 
 class Behaviour(Protocol):
-    """Give the counts of a moment for documents of a catalogue.
-
-    Attributes:
-        as_of: The moment, in seconds since 1970.
-    """
+    """Give the counts of a moment for documents of a catalogue."""
 
     @property
     def as_of(self) -> float:
@@ -75,21 +81,33 @@ class Behaviour(Protocol):
         """What is counted."""
         ...
 
-    def total(self, counter: Counter) -> float:
-        """Return the sum of a counter over everything."""
+    @property
+    def columns(self) -> Mapping[str, int]:
+        """The column of each counter in `values`, by the counter's name."""
+        ...
+
+    @property
+    def totals(self) -> Sequence[float]:
+        """The sum of each counter over everything, rounded to float32."""
+        ...
+
+    def usable(self, time: float) -> bool:
+        """Return whether a query of this time may read the counts.
+
+        Not when they know what came after it, nor when they are too old; a query without a time
+        (0) may always.
+        """
         ...
 
     def values(
-        self,
-        counter: Counter,
-        texts: Sequence[str],
-        listing: NDArray[np.int64],
-        rows: NDArray[np.int32],
-    ) -> NDArray[np.float64]:
-        """Return a counter for rows of listings, float64[n], 0 where nothing was counted.
+        self, texts: Sequence[str], listing: NDArray[np.int64], rows: NDArray[np.int32]
+    ) -> NDArray[np.float32]:
+        """Return every counter for rows of listings, float32[n, counters].
+
+        0 where nothing was counted; NaN for a row that the catalogue does not have, except by
+        query.
 
         Args:
-            counter: One of `counters`.
             texts: The query text of each of the q listings.
             listing: int64[n], the listing of each row.
             rows: int32[n] into the catalogue, -1 where it does not have the document.

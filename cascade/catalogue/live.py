@@ -11,6 +11,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from cascade.behaviour import Behaviour, Counts, NoCounts
 from cascade.candidates import Float32, Float64, Int32, Int64, Ragged, TextStatistics
 from cascade.catalogue._additions import Additions, State
 from cascade.catalogue._delta import GrowingRows, merged
@@ -68,6 +69,8 @@ class LiveCatalogue:
         self._shown = self._flags.view()
         self._deletions = False
         self._volatile = _ages(base.schema) if max_age_s is None else max_age_s
+        self._counts: Counts = NoCounts()
+        self.behaviour: Behaviour | None = None
 
     def __len__(self) -> int:
         """Return how many rows there are, those included that the log has at this moment.
@@ -90,6 +93,22 @@ class LiveCatalogue:
             return ()
         age = self._clock() - self._fresh
         return tuple(name for name, most in self._volatile.items() if age > most)
+
+    def follow_counts(self, counts: Counts) -> None:
+        """Take the newest counts from here, at once and whenever `freshen` is called."""
+        self._counts = counts
+        self.freshen()
+
+    def freshen(self) -> bool:
+        """Take in the newest counts, if they are others; return whether they were.
+
+        Raises:
+            ChecksumError: If they are damaged; those that were taken before stay.
+        """
+        newer = self._counts.newer(self)
+        if newer is not None:
+            self.behaviour = newer
+        return newer is not None
 
     @property
     def vocabulary_size(self) -> int:

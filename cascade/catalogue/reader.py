@@ -105,6 +105,11 @@ class Catalogue:
         return ()
 
     @property
+    def behaviour(self) -> None:
+        """None: what shoppers do comes in after a build; a `LiveCatalogue` knows more."""
+        return None
+
+    @property
     def vocabulary_size(self) -> int:
         """How many distinct terms all fields have together."""
         return len(self._vocabulary)

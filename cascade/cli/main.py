@@ -6,11 +6,17 @@ import click
 
 from cascade import __version__
 from cascade.cli.adopt import adopt
+from cascade.cli.behaviour import behaviour
 from cascade.cli.bench import bench
+from cascade.cli.clicks import judgments, propensities
 from cascade.cli.demo import demo
+from cascade.cli.events import events
 from cascade.cli.generations import gc, rollback, swap, verify
 from cascade.cli.index import index
+from cascade.cli.logs import replay, skew
 from cascade.cli.models import models
+from cascade.cli.offpolicy import offpolicy
+from cascade.cli.pipeline import pipeline
 from cascade.cli.ranking import evaluate, explain, search, train
 from cascade.cli.schema import schema
 from cascade.cli.serve import serve
@@ -28,5 +34,13 @@ def main() -> None:
 
 for command in (demo, adopt, index, train, evaluate, search, explain, models, serve, bench):
     main.add_command(command)
+main.add_command(events)
+for command in (judgments, propensities):
+    events.add_command(command)
+main.add_command(behaviour)
+main.add_command(pipeline)
+main.add_command(replay)
+main.add_command(skew)
+main.add_command(offpolicy)
 for command in (update, follow, swap, rollback, gc, verify, schema):
     index.add_command(command)

@@ -1,4 +1,4 @@
-"""`cascade models`: list and verify the registry's bundles."""
+"""`cascade models`: the registry's bundles, and the gate before they become live."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import click
 from rich.table import Table
 
 from cascade.cli.console import chosen, config_options, console, json_option, print_json, told
+from cascade.cli.gate import history, profile, promote, roll_back, shadow
 from cascade.config import registry_of, schema_of
 from cascade.errors import CascadeError
 from cascade.registry import Registry
@@ -18,7 +19,7 @@ from cascade.registry import Registry
 
 @click.group()
 def models() -> None:
-    """List and verify the registry's bundles."""
+    """List and verify bundles, and make candidates live."""
 
 
 @models.command("list")
@@ -90,6 +91,10 @@ def verify(config_path: Path, overrides: tuple[str, ...], name: str | None, as_j
         out.print(f"{len(outcomes) - len(refused)} good, {len(refused)} refused")
     if refused:
         sys.exit(4)
+
+
+for command in (promote, roll_back, history, profile, shadow):
+    models.add_command(command)
 
 
 def _described(registry: Registry, name: str, version: int) -> dict[str, object]:

@@ -23,35 +23,56 @@ from cascade.cli.console import (
     progress_bar,
     told,
 )
-from cascade.config import open_cascade
+from cascade.config import Config, load_config, open_cascade
 from cascade.errors import FilterError, QueryError
 from cascade.evaluation import to_json
 from cascade.evaluation.html import to_html
 from cascade.evaluation.terminal import render
 from cascade.filters import parse
 from cascade.pipeline import Explanation, PageRequest, Trace
+from cascade.registry import Models
 from cascade.schema import Kind
-from cascade.workflows import Protocol, TrainReport, evaluate_config, train_config
+from cascade.workflows import (
+    Compared,
+    Parts,
+    Protocol,
+    Rival,
+    TrainReport,
+    evaluate_config,
+    train_config,
+)
+from cascade.workflows.clicks import prepared_from_clicks
+from cascade.workflows.train import train_prepared
+
+FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
 @click.command()
 @config_options
-@click.option("--judgments", type=FILE, required=True, help="The judgments to learn from.")
-@click.option("--no-promote", is_flag=True, help="Write the bundles without making them live.")
+@click.option("--judgments", type=FILE, help="The judgments to learn from.")
+@click.option("--clicks", type=FOLDER, help="The event log to learn from, as `[clicks]` says.")
+@click.option("--no-promote", is_flag=True, help="Make no bundle live, even where none is.")
 @json_option
 @told
 def train(
     config_path: Path,
     overrides: tuple[str, ...],
     name: str | None,
-    judgments: Path,
+    judgments: Path | None,
+    clicks: Path | None,
     no_promote: bool,
     as_json: bool,
 ) -> None:
     """Train every stage, export it to ONNX, and write the bundles that pass the parity gate."""
+    if (judgments is None) == (clicks is None):
+        raise click.UsageError("give one of --judgments and --clicks")
     config = chosen(config_path, overrides, name)
     with progress_bar() as progress:
-        report = train_config(config, judgments, promote=not no_promote, progress=progress)
+        if clicks is not None:
+            prepared = prepared_from_clicks(config, clicks, progress)
+            report = train_prepared(config, prepared, promote=not no_promote, progress=progress)
+        elif judgments is not None:
+            report = train_config(config, judgments, promote=not no_promote, progress=progress)
     if as_json:
         print_json(report)
     else:
@@ -88,6 +109,24 @@ def _print_training(report: TrainReport, out: Console) -> None:
 )
 @click.option("--all-queries", is_flag=True, help="Evaluate queries that were trained on as well.")
 @click.option(
+    "--models",
+    type=click.Choice(["candidate", "live"]),
+    default="candidate",
+    show_default=True,
+    help="The models that rank: candidates where there are any, or the live ones.",
+)
+@click.option(
+    "--against",
+    metavar="CASCADE",
+    help="Compare with another cascade's final order: live, a cascade of this file, or a file.",
+)
+@click.option(
+    "--ablate",
+    type=click.Choice([str(p) for p in Parts]),
+    multiple=True,
+    help="Measure what is lost without each stage, or each group of features.",
+)
+@click.option(
     "--html", type=click.Path(dir_okay=False, path_type=Path), help="Write the report as one page."
 )
 @json_option
@@ -99,17 +138,26 @@ def evaluate(
     judgments: Path,
     protocol: str,
     all_queries: bool,
+    models: Models,
+    against: str | None,
+    ablate: tuple[str, ...],
     html: Path | None,
     as_json: bool,
 ) -> None:
     """Measure BM25, every stage and the final order on queries that training left out."""
     config = chosen(config_path, overrides, name)
+    compared = Compared(
+        models=models,
+        against=None if against is None else _rival(against, config, overrides),
+        ablate=tuple(dict.fromkeys(Parts(part) for part in ablate)),
+    )
     with progress_bar() as progress:
         report = evaluate_config(
             config,
             judgments,
             protocol=Protocol(protocol),
             seen_too=all_queries,
+            compared=compared,
             progress=progress,
         )
     if html is not None:
@@ -118,6 +166,16 @@ def evaluate(
         print_json(to_json(report))
     else:
         render(report, console())
+
+
+def _rival(against: str, config: Config, overrides: tuple[str, ...]) -> Rival:
+    """Return the cascade that `--against` names."""
+    if against == "live":
+        return Rival("live", config)
+    if Path(against).is_file():
+        other = next(iter(load_config(Path(against)).values()))
+        return Rival(f"{Path(against).stem}:{other.settings.name}", other)
+    return Rival(against, chosen(config.path, overrides, against))
 
 
 @click.command()

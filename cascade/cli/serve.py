@@ -13,7 +13,19 @@ import click
 from cascade.cli.console import told
 from cascade.config import Config, load_config, open_cascades, store_of
 from cascade.config.engines import has_log, log_of
-from cascade.service import Metrics, Service, Switch, Watcher, address_of, app_of, bound, run
+from cascade.service import (
+    Metrics,
+    Service,
+    Switch,
+    Watcher,
+    address_of,
+    app_of,
+    bound,
+    live_models,
+    logger_of,
+    run,
+    start_comparing,
+)
 
 
 @click.command()
@@ -48,7 +60,8 @@ def serve_config(
     """Serve cascades until a signal ends it.
 
     Args:
-        configs: By name; the first answers requests that name none, and its `[service]` counts.
+        configs: By name; the first answers requests that name none, its `[service]` and `[log]`
+            count.
         host: The address to listen on, instead of the configured one.
         port: The port, instead of the configured one.
         quiet: Whether stdout is for others: the address is told on stderr then.
@@ -64,7 +77,21 @@ def serve_config(
         )
         switch = Switch(open_cascades(configs), ready=False)
         open_until_the_end.callback(switch.close)
-        service = Service(switch, settings, time.time, Metrics())
+        metrics = Metrics()
+        first = next(iter(configs.values()))
+        comparing = start_comparing(configs, metrics, open_until_the_end)
+        logger = logger_of(first, metrics.logged)
+        if logger is not None:
+            logger.writer.start()
+            open_until_the_end.callback(logger.writer.stop)
+        service = Service(
+            switch,
+            settings,
+            time.time,
+            metrics,
+            observers=(*comparing, logger) if logger is not None else comparing,
+            assume_consent=first.settings.log.consent == "assumed",
+        )
         stores = {name: store_of(config) for name, config in configs.items()}
         followed = {
             config.settings.engine.index: log_of(config)
@@ -78,6 +105,7 @@ def serve_config(
             service.metrics,
             followed=followed,
         )
+        watcher.models = partial(live_models, configs)
         open_until_the_end.callback(watcher.stop)
         watcher.start()
         app = app_of(service)

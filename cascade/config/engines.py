@@ -14,6 +14,7 @@ from cascade.engines.embedded_host import EmbeddedHost
 from cascade.errors import ConfigError, RefusedError
 from cascade.hosting import IndexHost
 from cascade.indexing import Generation, Store
+from cascade.indexing.behaviour import BehaviourStore, LiveCounts
 from cascade.indexing.log import Log
 from cascade.indexing.replica import open_store
 from cascade.indexing.updates import log_folder, open_live
@@ -91,6 +92,15 @@ def store_of(config: Config) -> Store:
         config.settings.engine.index,
         None if index.cache is None else config.resolve(index.cache),
     )
+
+
+def behaviour_store_of(config: Config) -> BehaviourStore:
+    """Return where the counts of a configuration's index are kept.
+
+    Raises:
+        ConfigError: If there is no index.
+    """
+    return BehaviourStore(store_of(config))
 
 
 def has_log(config: Config) -> bool:
@@ -194,11 +204,12 @@ def open_engine(
 ) -> tuple[Engine, LiveCatalogue]:
     """Return the engine and catalogue of a generation, the live one if none is given.
 
-    What the log of updates has by then is in the catalogue; `refresh` takes in what comes later.
+    What the log of updates has by then is in the catalogue, and the newest counts of behaviour;
+    `refresh` and `freshen` take in what comes later.
 
     Raises:
         NotFoundError: If nothing was built yet.
-        ChecksumError: If the generation is damaged.
+        ChecksumError: If the generation or the counts of behaviour are damaged.
         ConfigError: If the settings ask for what this engine cannot do.
         RefusedError: If the generation's index is in another engine.
     """
@@ -209,6 +220,9 @@ def open_engine(
         open_live(base, log_of(config), found)
         if has_log(config)
         else LiveCatalogue(base, fresh=found.current)
+    )
+    catalogue.follow_counts(
+        LiveCounts(behaviour_store_of(config), config.settings.behaviour.max_age_s)
     )
     with closing(open_host(config, schema)) as host:
         engine = host.engine(found.place, schema, catalogue)

@@ -15,6 +15,15 @@ from pydantic import (
 )
 
 from cascade.config.base import Positive, Settings, Share
+from cascade.config.behaviour_settings import BehaviourSettings
+from cascade.config.click_settings import ClickSettings
+from cascade.config.evaluation_settings import EvaluationSettings
+from cascade.config.event_settings import EventSettings
+from cascade.config.exploration_settings import ExplorationSettings
+from cascade.config.gate_settings import DriftSettings, GateSettings, ShadowSettings
+from cascade.config.log_settings import LogSettings
+from cascade.config.pipeline_settings import PipelineSettings
+from cascade.config.stage_settings import SplitSettings, StageSettings, TrainingSettings
 
 
 def _listed(given: object) -> object:
@@ -163,8 +172,11 @@ class RetrievalSettings(Settings):
 class JudgmentSettings(Settings):
     """`[judgments]`: the columns of a judgments file."""
 
-    format: Literal["columns", "svmlight"] = Field(
-        "columns", description="a table with a header, or SVMlight with features in it"
+    format: Literal["columns", "trec", "quepid", "workbench", "svmlight"] = Field(
+        "columns", description="a table with a header, or a form of others; see judgments.md"
+    )
+    texts: str | None = Field(
+        None, description='the file of query texts, for "trec"; default: the id is the text'
     )
     query_id: str | None = Field(
         None, description="column of the query id; default: the text is it"
@@ -178,20 +190,6 @@ class JudgmentSettings(Settings):
     grades: dict[str, Annotated[float, Field(ge=0)]] = Field(
         default_factory=dict, description="grades of labels, where the column holds labels"
     )
-
-
-class SplitSettings(Settings):
-    """`[split]`: how queries are divided, by a hash of their text."""
-
-    validation: Share = Field(0.15, description="share of queries that stops the training early")
-    test: Share = Field(0.2, description="share of queries that training never sees")
-    seed: int = Field(0, description="another seed, another division")
-
-    @model_validator(mode="after")
-    def _room_for_training(self) -> SplitSettings:
-        if self.validation + self.test >= 1:
-            raise ValueError("validation and test leave no query to train on")
-        return self
 
 
 class FeatureSettings(Settings):
@@ -209,85 +207,10 @@ class FeatureSettings(Settings):
     )
 
 
-class LinearSettings(Settings):
-    """`[stages.linear]`: how a linear ranker is fitted."""
-
-    l2: Annotated[float, Field(ge=0)] = Field(1e-3, description="ridge penalty")
-    iterations: Positive = Field(200, description="most steps of the solver")
-
-
-class TreeSettings(Settings):
-    """`[stages.trees]`: how boosted trees are fitted."""
-
-    rounds: Positive = Field(300, description="most trees")
-    depth: Annotated[int, Field(ge=1, le=12)] = Field(6, description="depth of a tree")
-    learning_rate: Annotated[float, Field(gt=0, le=1)] = Field(0.1, description="shrinkage")
-    min_child_weight: Annotated[float, Field(ge=0)] = Field(
-        1.0, description="least weight of a leaf"
-    )
-    row_share: Annotated[float, Field(gt=0, le=1)] = Field(1.0, description="rows of each tree")
-    column_share: Annotated[float, Field(gt=0, le=1)] = Field(
-        0.8, description="features of each tree"
-    )
-    l2: Annotated[float, Field(ge=0)] = Field(1.0, description="penalty on leaf values")
-    early_stopping: Positive = Field(30, description="rounds without gain before it stops")
-
-
-class StageSettings(Settings):
-    """`[[stages]]`: one ranker of the cascade, in order, windows never growing."""
-
-    name: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")] = Field(
-        description="names it in traces, reports and metrics"
-    )
-    ranker: Literal["linear", "trees"] = Field(description="what is fitted")
-    window: Positive = Field(description="head rows that it scores")
-    budget_ms: Annotated[float, Field(gt=0)] | None = Field(
-        None, description="it is skipped when it is predicted to take longer"
-    )
-    model: str | None = Field(
-        None, description="the bundle: name, name@alias or name@version; default: cascade-stage"
-    )
-    features: list[str] = Field(
-        default_factory=lambda: ["*"], description="names or patterns of the features it reads"
-    )
-    linear: LinearSettings = Field(
-        default_factory=LinearSettings, description="fit of a linear ranker"
-    )
-    trees: TreeSettings = Field(default_factory=TreeSettings, description="fit of boosted trees")
-
-
 class ModelSettings(Settings):
     """`[models]`: the registry."""
 
     root: str = Field("ltr_models", description="the folder of the bundles")
-
-
-class TrainingSettings(Settings):
-    """`[training]`: which rows models are fitted on."""
-
-    seed: int = Field(0, description="of samples and fits")
-    negatives: Annotated[int, Field(ge=0)] = Field(
-        40, description="unjudged rows of each retrieved list that count as grade 0"
-    )
-    gain: Literal["linear", "exponential"] = Field(
-        "linear", description="gain of a grade in rank:ndcg: the grade, or 2^grade - 1"
-    )
-
-
-class EvaluationSettings(Settings):
-    """`[evaluation]`: what is measured."""
-
-    measures: list[str] = Field(
-        default_factory=lambda: ["nDCG@10", "nDCG(dcg='exp-log2')@10", "RR@10", "P@10", "R@100"],
-        description="the measures of the report; the first leads",
-    )
-    recall: list[Positive] = Field(
-        default_factory=lambda: [100, 200, 1_000], description="depths of the recall of retrieval"
-    )
-    resamples: Annotated[int, Field(ge=100, le=1_000_000)] = Field(
-        10_000, description="of the paired bootstrap"
-    )
-    seed: int = Field(0, description="of the bootstrap and the random baseline")
 
 
 class ServiceSettings(Settings):
@@ -320,6 +243,15 @@ class CascadeSettings(Settings):
     evaluation: EvaluationSettings = Field(default_factory=EvaluationSettings)
     business: dict[str, Any] | None = Field(None, description="the business layer; see business.md")
     service: ServiceSettings = Field(default_factory=ServiceSettings)
+    behaviour: BehaviourSettings = Field(default_factory=BehaviourSettings)
+    log: LogSettings = Field(default_factory=LogSettings)
+    events: EventSettings = Field(default_factory=EventSettings)
+    clicks: ClickSettings = Field(default_factory=ClickSettings)
+    exploration: ExplorationSettings = Field(default_factory=ExplorationSettings)
+    gate: GateSettings = Field(default_factory=GateSettings)
+    shadow: ShadowSettings = Field(default_factory=ShadowSettings)
+    drift: DriftSettings = Field(default_factory=DriftSettings)
+    pipeline: PipelineSettings = Field(default_factory=PipelineSettings)
 
     def model_name(self, stage: StageSettings) -> str:
         """Return the bundle reference of a stage."""

@@ -13,21 +13,38 @@ from typing import Any
 from cascade.business import Business, build_business
 from cascade.catalogue.live import LiveCatalogue
 from cascade.config.engines import open_engine, schema_of, store_of
-from cascade.config.settings import Config, StageSettings
+from cascade.config.settings import Config
+from cascade.config.stage_settings import StageSettings
 from cascade.errors import ConfigError, FingerprintError, InputError, nearest
 from cascade.features import Expression, Features, build_features, standard_features
 from cascade.judgments import JudgmentColumns
 from cascade.measures import parse_measure
-from cascade.pipeline import Cascade, Stage
+from cascade.pipeline import Cascade, Exploration, Stage
 from cascade.protocols import Engine, Feature, Measure
 from cascade.rankers import OnnxRanker
-from cascade.registry import Bundle, Registry
+from cascade.registry import Bundle, Models, Registry
 from cascade.schema import Schema
 
 
 def registry_of(config: Config) -> Registry:
     """Return the model registry of a configuration."""
     return Registry(config.resolve(config.settings.models.root))
+
+
+def model_references(config: Config, models: Models = "live") -> list[str]:
+    """Return the bundle of each stage as `name@version`, all of them as of one moment.
+
+    Args:
+        config: The settings.
+        models: With "candidate", a stage that has a candidate means that one. A stage whose
+            setting names an alias or version keeps to it.
+
+    Raises:
+        NotFoundError: If a stage has no model.
+    """
+    settings = config.settings
+    named = [settings.model_name(stage) for stage in settings.stages]
+    return registry_of(config).resolved(named, models)
 
 
 def features_of(config: Config, schema: Schema) -> Features:
@@ -133,6 +150,12 @@ def business_of(config: Config, schema: Schema) -> Business | None:
     return None if raw is None else build_business(raw, schema, source=str(config.path))
 
 
+def exploration_of(config: Config) -> Exploration | None:
+    """Return the swaps of neighbours at the end of a request, None where there are none."""
+    settings = config.settings.exploration
+    return Exploration(settings.swap_share, settings.head) if settings.swap_share else None
+
+
 def judgments_columns(config: Config) -> JudgmentColumns:
     """Return the columns of judgments files."""
     j = config.settings.judgments
@@ -143,6 +166,8 @@ def judgments_columns(config: Config) -> JudgmentColumns:
         query_id=j.query_id,
         grades=j.grades,
         frequency=j.frequency,
+        format=j.format,
+        texts=None if j.texts is None else config.resolve(j.texts),
     )
 
 
@@ -163,11 +188,12 @@ def measures_of(config: Config) -> tuple[Measure, ...]:
     return tuple(found)
 
 
-def open_cascade(config: Config, *, with_models: bool = True) -> Cascade:
+def open_cascade(config: Config, models: Models = "live", *, with_models: bool = True) -> Cascade:
     """Return the cascade that a configuration describes, over the live generation.
 
     Args:
         config: The settings.
+        models: With "candidate", a stage that has a candidate uses it in place of the live one.
         with_models: Whether every stage's model must be there; without, the cascade has no
             stages and gives the engine's order.
 
@@ -178,13 +204,13 @@ def open_cascade(config: Config, *, with_models: bool = True) -> Cascade:
     """
     shared = _Shared()
     try:
-        return _cascade(config, shared, with_models=with_models)
+        return _cascade(config, shared, models if with_models else None)
     except BaseException:
         shared.close()
         raise
 
 
-def open_cascades(configs: Mapping[str, Config]) -> dict[str, Cascade]:
+def open_cascades(configs: Mapping[str, Config], models: Models = "live") -> dict[str, Cascade]:
     """Return the cascades of configurations; what they have in common is opened once.
 
     Cascades over one generation share its engine and catalogue, and stages with one model its
@@ -193,6 +219,7 @@ def open_cascades(configs: Mapping[str, Config]) -> dict[str, Cascade]:
 
     Args:
         configs: By name, as `load_config` returns them.
+        models: With "candidate", a stage that has a candidate uses it in place of the live one.
 
     Raises:
         ConfigError: If the settings do not fit together.
@@ -201,10 +228,20 @@ def open_cascades(configs: Mapping[str, Config]) -> dict[str, Cascade]:
     """
     shared = _Shared()
     try:
-        return {name: _cascade(config, shared) for name, config in configs.items()}
+        return {name: _cascade(config, shared, models) for name, config in configs.items()}
     except BaseException:
         shared.close()
         raise
+
+
+def open_stages(config: Config, schema: Schema, models: Models = "live") -> tuple[Stage, ...]:
+    """Return the stages that a configuration describes, over the documents of a schema.
+
+    Raises:
+        NotFoundError: If a model was not made yet.
+        RefusedError: If a file is damaged, or a model was made for other features.
+    """
+    return _stages(config, schema, _Shared(), models)
 
 
 @dataclass(frozen=True)
@@ -234,29 +271,32 @@ class _Shared:
             engine.close()
 
 
-def _cascade(config: Config, shared: _Shared, *, with_models: bool = True) -> Cascade:
+def _cascade(config: Config, shared: _Shared, models: Models | None) -> Cascade:
     schema = schema_of(config)
     business = business_of(config, schema)
     engine, catalogue = shared.engine(config, schema)
     return Cascade(
         engine=engine,
         documents=catalogue,
-        stages=_stages(config, catalogue.schema, shared) if with_models else (),
+        stages=_stages(config, catalogue.schema, shared, models) if models else (),
         business=business,
+        exploration=exploration_of(config),
         size=config.settings.retrieval.size,
         minimum_match=config.settings.retrieval.minimum_match,
         name=config.settings.name,
     )
 
 
-def _stages(config: Config, schema: Schema, shared: _Shared) -> tuple[Stage, ...]:
+def _stages(config: Config, schema: Schema, shared: _Shared, models: Models) -> tuple[Stage, ...]:
     registry = registry_of(config)
     if problems := _import_modules(config):
         raise ConfigError(str(config.path), problems)
     stages: list[Stage] = []
     prepared: dict[str, tuple[str, Feature]] = {}
-    for stage in config.settings.stages:
-        bundle = registry.load(config.settings.model_name(stage))
+    for stage, reference in zip(
+        config.settings.stages, model_references(config, models), strict=True
+    ):
+        bundle = registry.load(reference)
         ranker = shared.ranker(bundle, schema)
         for feature in ranker.features.features:
             if feature.scope == "listing":

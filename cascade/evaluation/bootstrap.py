@@ -63,7 +63,7 @@ class Bootstrap:
                 tail = (1.0 - self.level) / 2.0
                 bounds[0, columns] = defined.mean(axis=0)
                 bounds[1:, columns] = np.quantile(
-                    self._resampled_means(defined), [tail, 1.0 - tail], axis=0
+                    self.resampled_means(defined), [tail, 1.0 - tail], axis=0
                 )
         return [Interval(*(float(bound) for bound in column)) for column in bounds.T]
 
@@ -74,7 +74,8 @@ class Bootstrap:
         """
         return self.intervals((system - baseline)[:, None])[0]
 
-    def _resampled_means(self, values: Float64) -> Float64:
+    def resampled_means(self, values: Float64) -> Float64:
+        """Return the mean of each column of float64[q, c] for each draw, float64[resamples, c]."""
         queries, columns = values.shape
         draws = np.random.default_rng(self.seed)
         means = np.empty((self.resamples, columns))

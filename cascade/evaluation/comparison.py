@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -11,22 +12,27 @@ from cascade.candidates import Float64
 from cascade.errors import InputError, nearest
 from cascade.evaluation.baselines import RANDOM
 from cascade.evaluation.bootstrap import Bootstrap
+from cascade.evaluation.power import power_of
 from cascade.evaluation.report import (
     About,
     BucketResult,
     Curve,
     Excluded,
     Outcomes,
+    PerQuery,
+    QueryOutcome,
     Report,
     SystemResult,
     WindowResult,
 )
+from cascade.evaluation.significance import PValue, Randomisation, benjamini_hochberg, holm
 from cascade.evaluation.splits import Split
 from cascade.judgments import Judgments
 from cascade.measures import GradedMeasure, GradedRun, Recall, graded
 from cascade.protocols import Measure, Run
 
 CURVE_CUTOFFS = (1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 300, 500, 1000)
+TOP_CUTOFFS = (10, 50, 100)
 STAGE_PREFIX = "stage:"
 # Summing in another order must not make a win of two equal values.
 TIE = 1e-12
@@ -43,7 +49,8 @@ class Settings:
         recall_at: The cutoffs of the baseline's recall.
         windows: The window of each stage by its name, for a system `stage:<name>` or `<name>`.
         split: Parts of the queries to report apart; a part without queries is left out.
-        bootstrap: How intervals are made.
+        bootstrap: How intervals are made; the randomisation test draws as often, from its seed.
+        listed: How many queries the lists of wins and of losses hold.
     """
 
     baseline: str = "bm25"
@@ -51,6 +58,7 @@ class Settings:
     windows: Mapping[str, int] = field(default_factory=dict)
     split: Split | None = None
     bootstrap: Bootstrap = field(default_factory=Bootstrap)
+    listed: int = 20
 
 
 def evaluate(
@@ -85,19 +93,15 @@ def evaluate(
     if not positive.any():
         message = f"none of the {len(query_ids)} queries has a document with a grade above 0"
         raise InputError(f"{message}; check that the judgments are of these queries")
-    values = np.array(
-        [
-            [_values(measure, run, deep[name], judgments) for measure in measures]
-            for name, run in systems.items()
-        ]
-    )
+    values = measured(systems, deep, judgments, measures)
     at = list(systems).index(settings.baseline)
+    results = _results(values, at, list(systems), names, settings.bootstrap)
     return Report(
         about=about,
         queries=int(positive.sum()),
         baseline=settings.baseline,
         measures=names,
-        systems=_results(values, at, list(systems), names, settings.bootstrap),
+        systems=_tested(results, values - values[at], settings),
         recall={k: _mean(Recall(k).of(deep[settings.baseline])) for k in settings.recall_at},
         windows=_windows(deep, settings),
         curve=_curve(deep),
@@ -110,10 +114,54 @@ def evaluate(
             for bucket, inside in members.items()
             if inside
         },
-        outcomes=_outcomes(list(systems)[-1], names[0], values[-1, 0] - values[at, 0]),
+        outcomes=_outcomes(
+            (list(systems)[-1], names[0]),
+            [_outcome(judgments, q, *values[[at, -1], 0, i]) for i, q in enumerate(query_ids)],
+            settings.listed,
+        ),
         excluded=_excluded(judgments, query_ids, dict(zip(names, values[at], strict=True))),
         bootstrap=settings.bootstrap,
+        power={
+            name: power_of(values[-1, i] - values[at, i], values[at, i])
+            for i, name in enumerate(names)
+        },
+        per_query=PerQuery(query_ids, dict(zip(systems, values[:, 0], strict=True))),
     )
+
+
+def measured(
+    systems: Mapping[str, Run],
+    deep: Mapping[str, GradedRun],
+    judgments: Judgments,
+    measures: Sequence[Measure],
+) -> Float64:
+    """Return the value of each measure for each query, float64[s, m, q].
+
+    Args:
+        systems: The runs.
+        deep: The same runs, graded whole.
+        judgments: The grades.
+        measures: What to measure.
+    """
+    return np.array(
+        [
+            [_values(measure, run, deep[name], judgments) for measure in measures]
+            for name, run in systems.items()
+        ]
+    )
+
+
+def p_values(differences: Float64, bootstrap: Bootstrap) -> list[PValue]:
+    """Return the corrected p-value of each column of float64[q, c], all columns one family.
+
+    Equal columns, as of a last layer that changes nothing, are one test and counted once.
+    """
+    first: dict[bytes, int] = {}
+    test_of = [first.setdefault(column.tobytes(), len(first)) for column in differences.T]
+    columns = np.unique(test_of, return_index=True)[1]
+    p = Randomisation(bootstrap.resamples, bootstrap.seed).p_values(differences[:, columns])
+    corrected = np.stack([p, holm(p), benjamini_hochberg(p)], axis=1)[test_of]
+    return [PValue(*row) for row in corrected.tolist()]
 
 
 def _checked(
@@ -183,16 +231,47 @@ def _results(
     }
 
 
+def _tested(
+    results: Mapping[str, SystemResult], differences: Float64, settings: Settings
+) -> dict[str, SystemResult]:
+    """Return the results with p-values; those of all systems and measures are one family."""
+    names = list(results)
+    # A random order is no candidate: testing it would only cost the others power.
+    tested = [i for i, name in enumerate(names) if name not in {RANDOM, settings.baseline}]
+    if not tested:
+        return dict(results)
+    columns = differences[tested].reshape(-1, differences.shape[2]).T
+    found = iter(p_values(columns, settings.bootstrap))
+    p = {names[i]: {measure: next(found) for measure in results[names[i]].delta} for i in tested}
+    return {name: replace(result, p=p.get(name, {})) for name, result in results.items()}
+
+
 def _windows(deep: Mapping[str, GradedRun], settings: Settings) -> dict[str, WindowResult]:
     names = list(deep)
     windows = {}
     for stage, window in settings.windows.items():
-        before = names[: names.index(_system_of(stage, deep) or stage)]
+        after = _system_of(stage, deep) or stage
+        before = names[: names.index(after)]
         # Where nothing but a random order came before, the baseline stands for what was given.
         source = next((name for name in reversed(before) if name != RANDOM), settings.baseline)
-        recall = _mean(Recall(window).of(deep[source]))
-        windows[stage] = WindowResult(window=window, source=source, recall=recall)
+        windows[stage] = WindowResult(
+            window=window,
+            source=source,
+            recall=_mean(Recall(window).of(deep[source])),
+            kept=_kept(deep[source], window),
+            top={k: _kept(deep[after], k) for k in TOP_CUTOFFS},
+        )
     return windows
+
+
+def _kept(run: GradedRun, cutoff: int) -> float:
+    """Return the mean share of the graded documents ranked at all that stand at a cutoff."""
+    found = run.found.relevant(None)
+    ranked = run.count(found)
+    some = ranked > 0
+    if not some.any():
+        return math.nan
+    return float((run.count(found.head(cutoff))[some] / ranked[some]).mean())
 
 
 def _curve(deep: Mapping[str, GradedRun]) -> Curve:
@@ -216,18 +295,28 @@ def _excluded(
     )
 
 
-def _outcomes(system: str, measure: str, delta: Float64) -> Outcomes:
-    delta = delta[~np.isnan(delta)]
+def _outcome(judgments: Judgments, query_id: str, before: float, after: float) -> QueryOutcome:
+    text = judgments.texts.get(query_id, query_id)
+    return QueryOutcome(query_id, text, float(before), float(after))
+
+
+def _outcomes(names: tuple[str, str], queries: Sequence[QueryOutcome], listed: int) -> Outcomes:
+    """Return the outcomes of a system and a measure from those of each query."""
+    queries = sorted((q for q in queries if not math.isnan(q.delta)), key=lambda q: -q.delta)
+    delta = np.array([q.delta for q in queries])
     better, worse = delta > TIE, delta < -TIE
     counts, _ = np.histogram(np.clip(delta[better | worse], -1.0, 1.0), OUTCOME_EDGES)
+    wins, losses = int(better.sum()), int(worse.sum())
     return Outcomes(
-        system=system,
-        measure=measure,
-        wins=int(better.sum()),
-        ties=len(delta) - int(better.sum()) - int(worse.sum()),
-        losses=int(worse.sum()),
+        system=names[0],
+        measure=names[1],
+        wins=wins,
+        ties=len(delta) - wins - losses,
+        losses=losses,
         edges=tuple(OUTCOME_EDGES.tolist()),
         counts=tuple(counts.tolist()),
+        best=tuple(queries[: min(wins, listed)]),
+        worst=tuple(queries[::-1][: min(losses, listed)]),
     )
 
 

@@ -9,7 +9,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from cascade.evaluation.baselines import RANDOM
 from cascade.evaluation.plots import Forest, forest, histogram, recall_plot, roles
-from cascade.evaluation.report import NOTHING, Report, number, span, to_json
+from cascade.evaluation.report import NOTHING, Report, number, probability, span, to_json
+
+# A plot of fifty groups cannot be read on a phone; all stand in the table.
+PLOTTED_LOSSES = 15
 
 
 def to_html(report: Report) -> str:
@@ -21,7 +24,7 @@ def to_html(report: Report) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(number=number, span=span)
+    environment.filters.update(number=number, span=span, probability=probability)
     plain = to_json(report)
     role_of = roles(report, RANDOM)
     main = report.measures[0]
@@ -42,6 +45,11 @@ def to_html(report: Report) -> str:
         bucket_plot=forest(
             {name: bucket.systems[last].delta[main] for name, bucket in report.buckets.items()},
             dict.fromkeys(report.buckets, "last"),
+            signed=True,
+        ),
+        loss_plot=forest(
+            {loss.part: loss.delta[main] for loss in report.losses[:PLOTTED_LOSSES]},
+            {loss.part: "last" for loss in report.losses},
             signed=True,
         ),
         recall=recall_plot(report.curve, windows, role_of),

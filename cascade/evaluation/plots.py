@@ -239,8 +239,15 @@ def _forest_row(
 ) -> ForestRow:
     if not math.isfinite(interval.mean):
         return ForestRow(name, y, None, 0.0, 0.0, "no query", role)
-    sign = "+" if signed else ""
-    text = f"{interval.mean:{sign}.3f} [{interval.low:{sign}.3f}, {interval.high:{sign}.3f}]"
+    mean, low, high = (
+        _short(value, signed) for value in (interval.mean, interval.low, interval.high)
+    )
+    text = f"{mean} [{low}, {high}]"
     return ForestRow(
         name, y, scale(interval.mean), scale(interval.low), scale(interval.high), text, role
     )
+
+
+def _short(value: float, signed: bool) -> str:
+    decimals = 3 if abs(value) < 10 else 1 if abs(value) < 1000 else 0
+    return f"{value:{'+' if signed else ''},.{decimals}f}"

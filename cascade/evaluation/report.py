@@ -9,17 +9,24 @@ from typing import Any
 
 import numpy as np
 
+from cascade.candidates import Float64
 from cascade.evaluation.bootstrap import Bootstrap, Interval
+from cascade.evaluation.power import Power
+from cascade.evaluation.significance import PValue
 
 NOTHING = "-"
 
 
 @dataclass(frozen=True, slots=True)
 class SystemResult:
-    """Hold one system's mean by measure, and its paired difference to the baseline."""
+    """Hold one system's mean by measure, its paired difference to the baseline, and its p-value.
+
+    There are no p-values of the baseline, of a random order, and on parts of the queries.
+    """
 
     measures: Mapping[str, Interval]
     delta: Mapping[str, Interval]
+    p: Mapping[str, PValue] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +45,17 @@ class WindowResult:
         window: How many head rows the stage scores.
         source: The system whose order the stage is given.
         recall: The mean share of a query's graded documents (grade > 0) inside the window.
+        kept: The same, of those that retrieval brought alone: what the window cuts off is the
+            rest.
+        top: By cutoff, the mean share of those that retrieval brought that the stage puts among
+            the first so many.
     """
 
     window: int
     source: str
     recall: float
+    kept: float = math.nan
+    top: Mapping[int, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +72,46 @@ class Curve:
 
 
 @dataclass(frozen=True, slots=True)
+class QueryOutcome:
+    """Hold one query of the list of wins and losses."""
+
+    query_id: str
+    text: str
+    baseline: float
+    system: float
+
+    @property
+    def delta(self) -> float:
+        """How much better the system is than the baseline."""
+        return self.system - self.baseline
+
+
+@dataclass(frozen=True, slots=True)
+class PerQuery:
+    """Hold the first measure of every system, query by query; NaN where undefined."""
+
+    query_ids: tuple[str, ...] = ()
+    systems: Mapping[str, Float64] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """Say what is lost when a part of the cascade is left out.
+
+    Attributes:
+        part: What is left out, such as `stage:trees` or `kind:bm25`.
+        features: How many features it has; None for a stage.
+        delta: By measure, the whole cascade's mean lowered by so much: below 0, the part helps.
+        p: The p-values of these differences, corrected over all parts, measure by measure.
+    """
+
+    part: str
+    features: int | None
+    delta: Mapping[str, Interval]
+    p: Mapping[str, PValue]
+
+
+@dataclass(frozen=True, slots=True)
 class Outcomes:
     """Count the queries that the last system makes better or worse than the baseline.
 
@@ -70,6 +123,8 @@ class Outcomes:
         losses: Queries that it makes worse.
         edges: The edges of the histogram of differences, from -1 to 1.
         counts: The queries between two edges, without ties.
+        best: The queries that gain most, the most first.
+        worst: The queries that lose most, the most first.
     """
 
     system: str
@@ -79,6 +134,8 @@ class Outcomes:
     losses: int
     edges: tuple[float, ...]
     counts: tuple[int, ...]
+    best: tuple[QueryOutcome, ...] = ()
+    worst: tuple[QueryOutcome, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +194,9 @@ class Report:
         outcomes: Wins and losses of the last system.
         excluded: What the means do not hold.
         bootstrap: How the intervals were made.
+        power: By measure, what the comparison of the last system can see.
+        per_query: The first measure, query by query.
+        losses: What is lost without each part of the cascade, if that was asked for.
     """
 
     about: About
@@ -152,6 +212,9 @@ class Report:
     outcomes: Outcomes
     excluded: Excluded
     bootstrap: Bootstrap
+    power: Mapping[str, Power] = field(default_factory=dict)
+    per_query: PerQuery = field(default_factory=PerQuery)
+    losses: tuple[Loss, ...] = ()
 
 
 def to_json(report: Report) -> dict[str, Any]:
@@ -172,7 +235,18 @@ def to_json(report: Report) -> dict[str, Any]:
             name: {"queries": bucket.queries, "systems": _systems(bucket.systems)}
             for name, bucket in report.buckets.items()
         },
-        "outcomes": asdict(report.outcomes),
+        "outcomes": {
+            **asdict(report.outcomes),
+            "best": _listed(report.outcomes.best),
+            "worst": _listed(report.outcomes.worst),
+        },
+        "power": {measure: asdict(power) for measure, power in report.power.items()},
+        "losses": [asdict(loss) for loss in report.losses],
+        "per_query": {
+            "measure": report.measures[0],
+            "query_ids": report.per_query.query_ids,
+            "systems": {n: values.tolist() for n, values in report.per_query.systems.items()},
+        },
         "excluded": asdict(report.excluded),
         "bootstrap": asdict(report.bootstrap),
         "data": about.data,
@@ -183,10 +257,11 @@ def to_json(report: Report) -> dict[str, Any]:
 
 
 def number(value: float, signed: bool = False) -> str:
-    """Return four decimals, with a sign where asked, and a dash for NaN."""
+    """Return four decimals, fewer of numbers from 10 on, with a sign where asked; "-" for NaN."""
     if not math.isfinite(value):
         return NOTHING
-    return f"{value:+.4f}" if signed else f"{value:.4f}"
+    decimals = 4 if abs(value) < 10 else 2 if abs(value) < 1000 else 0
+    return f"{value:{'+' if signed else ''},.{decimals}f}"
 
 
 def span(interval: Interval, signed: bool = False) -> str:
@@ -196,14 +271,26 @@ def span(interval: Interval, signed: bool = False) -> str:
     return f"[{number(interval.low, signed)}, {number(interval.high, signed)}]"
 
 
+def probability(p: float) -> str:
+    """Return three decimals of a p-value, or a dash where there is none."""
+    if not math.isfinite(p):
+        return NOTHING
+    return "<.001" if p < 0.0005 else f"{p:.3f}"
+
+
 def _systems(systems: Mapping[str, SystemResult]) -> dict[str, Any]:
     return {
         name: {
             **{measure: asdict(interval) for measure, interval in result.measures.items()},
             "delta": {measure: asdict(interval) for measure, interval in result.delta.items()},
+            "p": {measure: asdict(p) for measure, p in result.p.items()},
         }
         for name, result in systems.items()
     }
+
+
+def _listed(outcomes: Sequence[QueryOutcome]) -> list[dict[str, Any]]:
+    return [{**asdict(outcome), "delta": outcome.delta} for outcome in outcomes]
 
 
 def _plain(value: object) -> object:

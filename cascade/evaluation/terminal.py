@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cascade.evaluation.report import Report, SystemResult, number, span
+from cascade.evaluation.report import (
+    Loss,
+    Report,
+    SystemResult,
+    number,
+    probability,
+    span,
+)
 
 MARKS: Mapping[int, tuple[str, str]] = {
     1: ("▲", "green"),
@@ -29,6 +37,9 @@ def render(report: Report, console: Console) -> None:
         console.print(_buckets(report))
     console.print(Text("Recall of graded documents", "bold"))
     console.print(_recall(report))
+    if report.losses:
+        console.print(Text("What is lost without a part of the cascade", "bold"))
+        console.print(_losses(report.losses, report.measures[0]))
     for line in _counts(report):
         console.print(Text(line), style="dim")
 
@@ -48,6 +59,7 @@ def _measures(report: Report) -> Table:
     for name in ("mean", f"{percent} interval", delta, f"{percent} interval"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
+    table.add_column("p", justify="right", no_wrap=True)
     for measure in report.measures:
         table.add_row(Text(measure, "bold"))
         for system, result in report.systems.items():
@@ -57,6 +69,7 @@ def _measures(report: Report) -> Table:
                 number(mean.mean),
                 span(mean),
                 *_delta(report, system, result, measure),
+                probability(result.p[measure].holm) if measure in result.p else "",
             )
         table.add_section()
     return table
@@ -65,7 +78,7 @@ def _measures(report: Report) -> Table:
 def _table(first: str) -> Table:
     # Only the first column may wrap: a long name must not cut the numbers short.
     table = Table(box=SIMPLE_HEAD, header_style="bold", show_edge=False, padding=(0, 1, 0, 0))
-    table.add_column(first, overflow="fold")
+    table.add_column(first, overflow="fold", min_width=12)
     return table
 
 
@@ -98,14 +111,35 @@ def _buckets(report: Report) -> Table:
 
 def _recall(report: Report) -> Table:
     table = _table("order of")
-    table.add_column("first", justify="right", no_wrap=True)
-    table.add_column("recall", justify="right", no_wrap=True)
-    table.add_column("", no_wrap=True)
+    for name in ("first", "recall", "of retrieved"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("", overflow="fold")
     for cutoff, recall in report.recall.items():
-        table.add_row(Text(report.baseline), f"{cutoff:,}", number(recall), "")
+        table.add_row(Text(report.baseline), f"{cutoff:,}", number(recall), "", "")
     for stage, window in report.windows.items():
-        what = f"what {stage} is given"
-        table.add_row(Text(window.source), f"{window.window:,}", number(window.recall), Text(what))
+        table.add_row(
+            Text(window.source),
+            f"{window.window:,}",
+            number(window.recall),
+            number(window.kept),
+            Text(f"what {stage} is given"),
+        )
+    return table
+
+
+def _losses(losses: Sequence[Loss], measure: str) -> Table:
+    table = _table("without")
+    for name in ("features", measure, "interval", "p"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for loss in losses:
+        delta = loss.delta[measure]
+        table.add_row(
+            Text(loss.part),
+            "" if loss.features is None else f"{loss.features:,}",
+            number(delta.mean, signed=True),
+            span(delta, signed=True),
+            probability(loss.p[measure].holm),
+        )
     return table
 
 
@@ -113,9 +147,26 @@ def _legend(report: Report) -> Text:
     outcomes = report.outcomes
     return Text(
         "▲ ▼ the whole paired interval lies above or below 0.\n"
+        "p: paired randomisation test, corrected (Holm) over all systems and measures.\n"
         f"{outcomes.system} against {report.baseline} on {outcomes.measure}: "
         f"{outcomes.wins:,} queries better, {outcomes.ties:,} alike, {outcomes.losses:,} worse."
+        + _power(report)
     )
+
+
+def _power(report: Report) -> str:
+    measure = report.measures[0]
+    power = report.power.get(measure)
+    if power is None or not math.isfinite(power.sd):
+        return ""
+    told = (
+        f"\n{power.queries:,} queries show a true difference of {power.detectable:.4f} in "
+        f"{power.power:.0%} of cases (alpha {power.alpha:g})"
+    )
+    if power.needed is None:
+        return f"{told}."
+    part = f"{power.share:.0%} of {report.baseline}'s {measure}"
+    return f"{told};\nto see {part} takes {power.needed:,} queries."
 
 
 def _counts(report: Report) -> list[str]:

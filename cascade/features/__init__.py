@@ -7,7 +7,9 @@ from `BaseFeature` and name it in a definition as `my_shop.features:Recency`, or
 """
 
 from cascade.features.base import BaseFeature, field_of, narrowed, number_of, optional_field_of
+from cascade.features.behaviour import Count, Rate, counters_of
 from cascade.features.build import build_features
+from cascade.features.context import Hour, Surface, Weekday
 from cascade.features.crosses import Cross, cross_hash
 from cascade.features.engine import Column, EngineRank, EngineScore
 from cascade.features.expression import Expression
@@ -16,7 +18,6 @@ from cascade.features.keyword import KeywordCoverage, KeywordInQuery, KeywordMat
 from cascade.features.listing import EngineScoreRatio, MinMax, Percentile, ZScore
 from cascade.features.numeric import Age, Log, Number
 from cascade.features.query import (
-    Hour,
     QueryCharacters,
     QueryIdfMax,
     QueryIdfMean,
@@ -24,9 +25,14 @@ from cascade.features.query import (
     QueryIdfSum,
     QueryKnown,
     QueryLength,
-    Surface,
 )
 from cascade.features.registry import KINDS, feature_kind
+from cascade.features.session import (
+    SeenBefore,
+    SessionAffinity,
+    SessionCloseness,
+    SessionSimilarity,
+)
 from cascade.features.set import Features, difference
 from cascade.features.standard import standard_features
 from cascade.features.text import (
@@ -52,6 +58,7 @@ __all__ = [
     "BestField",
     "Bm25",
     "Column",
+    "Count",
     "Coverage",
     "Cross",
     "EngineRank",
@@ -82,10 +89,17 @@ __all__ = [
     "QueryIdfSum",
     "QueryKnown",
     "QueryLength",
+    "Rate",
+    "SeenBefore",
+    "SessionAffinity",
+    "SessionCloseness",
+    "SessionSimilarity",
     "Surface",
+    "Weekday",
     "WholeMatch",
     "ZScore",
     "build_features",
+    "counters_of",
     "cross_hash",
     "difference",
     "feature_kind",

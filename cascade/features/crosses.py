@@ -15,7 +15,7 @@ import xxhash
 from cascade.candidates import UNKNOWN, Candidates, Documents, Float32, Int64, Query
 from cascade.errors import nearest
 from cascade.features.base import BaseFeature
-from cascade.features.query import HOUR_S
+from cascade.features.context import HOUR_S
 from cascade.features.registry import feature_kind
 from cascade.schema import Kind, Schema
 

@@ -12,8 +12,6 @@ from cascade.features.matching import Matches, matches_of
 from cascade.features.registry import feature_kind
 from cascade.schema import Kind
 
-HOUR_S = 3600
-
 
 @dataclass(frozen=True, kw_only=True)
 class QueryFeature(BaseFeature):
@@ -108,31 +106,3 @@ class QueryCharacters(BaseFeature):
     def values(self, candidates: Candidates) -> Float32:
         """Return float32[n] of 0 or more."""
         return per_row(candidates, [len(query.text.strip()) for query in candidates.queries])
-
-
-@feature_kind("surface")
-@dataclass(frozen=True, kw_only=True)
-class Surface(BaseFeature):
-    """Return 1 where the query comes from this surface, else 0; missing if it names none.
-
-    Attributes:
-        surface: As the request names it, "web" or "app" for example.
-    """
-
-    surface: str
-
-    def values(self, candidates: Candidates) -> Float32:
-        """Return float32[n], 0 or 1."""
-        named = [query.surface for query in candidates.queries]
-        return per_row(candidates, [np.nan if s is None else s == self.surface for s in named])
-
-
-@feature_kind("hour")
-@dataclass(frozen=True, kw_only=True)
-class Hour(BaseFeature):
-    """Return the hour of the query's time in UTC, 0 to 23; missing without a time (0)."""
-
-    def values(self, candidates: Candidates) -> Float32:
-        """Return float32[n]."""
-        times = [query.time for query in candidates.queries]
-        return per_row(candidates, [time // HOUR_S % 24 if time else np.nan for time in times])

@@ -10,13 +10,22 @@ import numpy as np
 
 from cascade.business import Business, BusinessTrace
 from cascade.business.where import matches
-from cascade.candidates import Candidates, Documents, Float32, Query, joined
+from cascade.candidates import Candidates, Documents, Float32, Query
 from cascade.errors import NotFoundError, QueryError
 from cascade.filters import both
 from cascade.pipeline.checks import check
 from cascade.pipeline.explain import Origin, explanations, listed
+from cascade.pipeline.exploration import Exploration
 from cascade.pipeline.finding import NOTHING_ADMITTED, Admission, Finder, index_gone
-from cascade.pipeline.listing import first_of_groups, given_candidates, without
+from cascade.pipeline.listing import (
+    first_of_groups,
+    followed,
+    given_candidates,
+    stale,
+    unknown,
+    without,
+)
+from cascade.pipeline.recording import Recording
 from cascade.pipeline.stages import Stage, run_stages
 from cascade.pipeline.trace import (
     MAX_DEPTH,
@@ -34,8 +43,9 @@ from cascade.pipeline.trace import (
 from cascade.protocols import NEVER, Deadline, Engine, Total
 
 FIRST_PAGE = PageRequest()
-BUSINESS = "business"
+BUSINESS, EXPLORATION = "business", "exploration"
 RETRIEVAL = "retrieval"
+_LAST = (BUSINESS, EXPLORATION)
 
 
 @dataclass(frozen=True)
@@ -46,7 +56,8 @@ class Cascade:
         engine: Retrieves and fetches.
         documents: The columns that features read; of the same generation as the engine's index.
         stages: The rankers, cheap to costly, on windows that never grow.
-        business: The last layer; None leaves the order as the last stage made it.
+        business: The layer after them; None leaves the order as the last stage made it.
+        exploration: Swaps neighbours at the very end; None swaps none.
         size: How many candidates are retrieved.
         minimum_match: The share of a query's terms that a document must have.
         name: Names the cascade among those of a service.
@@ -57,6 +68,7 @@ class Cascade:
     documents: Documents
     stages: tuple[Stage, ...] = ()
     business: Business | None = None
+    exploration: Exploration | None = None
     size: int = 1_000
     minimum_match: float = 0.0
     name: str = "default"
@@ -74,9 +86,19 @@ class Cascade:
         return {stage.name: stage.model for stage in self.stages if stage.model}
 
     def search(
-        self, query: Query, request: PageRequest = FIRST_PAGE, deadline: Deadline = NEVER
+        self,
+        query: Query,
+        request: PageRequest = FIRST_PAGE,
+        deadline: Deadline = NEVER,
+        recording: Recording | None = None,
     ) -> Page:
         """Return one page of the documents that match, best first.
+
+        Args:
+            query: The request.
+            request: Which part of the result is wanted, and with what.
+            deadline: When the request must be over.
+            recording: Receives what the ranking used.
 
         Raises:
             QueryError: If the query or the request is not acceptable.
@@ -85,7 +107,7 @@ class Cascade:
         start = self.clock()
         check(query, request, self.documents.schema, self.business)
         seen: list[Snapshot] | None = [] if request.explain else None
-        ranked = self.ranked(query, request, deadline, seen)
+        ranked = self.ranked(query, request, deadline, seen, recording)
         before_fetch = self.clock()
         items, next_offset, dropped = self._fetched(self.filtered(query), request, ranked)
         ms = {**ranked.trace.ms, "fetch": (self.clock() - before_fetch) * 1e3}
@@ -112,6 +134,7 @@ class Cascade:
         ids: Sequence[str],
         scores: Sequence[float] | Float32,
         deadline: Deadline = NEVER,
+        recording: Recording | None = None,
     ) -> Ranking:
         """Rank candidates that the caller retrieved.
 
@@ -123,6 +146,7 @@ class Cascade:
             ids: Document ids, distinct.
             scores: The retrieval score of each; they are ordered by it, ties as given.
             deadline: When the request must be over.
+            recording: Receives what the ranking used.
 
         Raises:
             QueryError: If the query, the ids or the scores are not acceptable.
@@ -140,14 +164,17 @@ class Cascade:
         listing = given_candidates(query, ids, given, self.documents)
         kept = matches(self.filtered(query).filters, listing)
         candidates = listing.take(kept) if not kept.all() else listing
-        ranked, business, traces = self.reorder(candidates, deadline, None)
+        too_old = stale(candidates)
+        ranked, business, traces = self.reorder(candidates, deadline, recording=recording)
+        ranked, swapped = self._explored(ranked, recording)
         trace = Trace(
             retrieved=len(candidates),
-            unknown=_unknown(candidates),
+            unknown=unknown(candidates),
             filtered=int(np.count_nonzero(~kept)),
-            stale=self.documents.stale,
+            stale=too_old,
             stages=traces,
             moves=business.moves if business else (),
+            swapped=swapped,
             ms={"total": (self.clock() - start) * 1e3},
         )
         return Ranking(tuple(ranked.ids()), ranked.scores, trace)
@@ -158,6 +185,7 @@ class Cascade:
         request: PageRequest = FIRST_PAGE,
         deadline: Deadline = NEVER,
         seen: list[Snapshot] | None = None,
+        recording: Recording | None = None,
     ) -> Ranked:
         """Return the whole list in its final order, without fetching a page.
 
@@ -170,6 +198,7 @@ class Cascade:
             request: What of it decides the list: collapse, sort, facets, and a depth beyond `size`.
             deadline: When the request must be over.
             seen: Receives the list as it stood after retrieval and after each step.
+            recording: Receives what the ranking used.
         """
         start = self.clock()
         filtered = self.filtered(query)
@@ -177,19 +206,24 @@ class Cascade:
         found = finder.found(filtered, request, self.size)
         listing, beyond = self._lists(found.retrieval.candidates, request)
         retrieved_at = self.clock()
-        steps = [Snapshot(RETRIEVAL, _followed(listing, beyond), None)] if seen is not None else []
+        too_old = stale(listing)
+        steps = [Snapshot(RETRIEVAL, followed(listing, beyond), None)] if seen is not None else []
         rest, pins = beyond, NOTHING_ADMITTED
+        swapped: tuple[int, ...] = ()
         if request.sort is not None:
             ranked, business, traces = listing, None, self._bypassed(request.sort.field)
+            if recording is not None:
+                recording.listing = recording.final = listing
         else:
             pins = finder.admitted(filtered, listing, request.collapse, relaxed=found.relaxed)
             if beyond is not None and pins.candidates is not None:
                 rest = without(beyond, pins.candidates, request.collapse)
             told = None if seen is None else steps
-            ranked, business, traces = self.reorder(listing, deadline, told, pins)
+            ranked, business, traces = self.reorder(listing, deadline, told, pins, recording)
+            ranked, swapped = self._explored(ranked, recording, told)
         if seen is not None:
-            after = [(step, rest if step.step == BUSINESS else beyond) for step in steps[1:]]
-            follow = [replace(s, candidates=_followed(s.candidates, part)) for s, part in after]
+            after = [(step, rest if step.step in _LAST else beyond) for step in steps[1:]]
+            follow = [replace(s, candidates=followed(s.candidates, part)) for s, part in after]
             seen += [*steps[:1], *follow]
         retrieval = found.retrieval
         if pins.unmatched:
@@ -199,22 +233,23 @@ class Cascade:
         before_collapse = len(retrieval.candidates)
         trace = Trace(
             retrieved=len(listing) + (len(beyond) if beyond is not None else 0),
-            unknown=_unknown(listing) + (_unknown(beyond) if beyond is not None else 0),
+            unknown=unknown(listing) + (unknown(beyond) if beyond is not None else 0),
             relaxed=found.relaxed,
             deleted=found.deleted,
             missing=retrieval.missing,
-            stale=self.documents.stale,
+            stale=too_old,
             admitted=pins.ids,
             unadmitted=pins.reason,
             stages=traces,
             moves=business.moves if business else (),
+            swapped=swapped,
             ms={
                 "retrieve": (retrieved_at - start) * 1e3,
                 "rank": (self.clock() - retrieved_at) * 1e3,
             },
         )
         trace = replace(trace, collapsed=before_collapse - trace.retrieved)
-        final = _followed(ranked, rest)
+        final = followed(ranked, rest)
         return Ranked(final, listing, retrieval, trace, found.complete, business)
 
     def explain(
@@ -281,6 +316,7 @@ class Cascade:
         deadline: Deadline = NEVER,
         seen: list[Snapshot] | None = None,
         pins: Admission = NOTHING_ADMITTED,
+        recording: Recording | None = None,
     ) -> tuple[Candidates, BusinessTrace | None, tuple[StageTrace, ...]]:
         """Return one retrieved listing through all stages and the business layer.
 
@@ -289,15 +325,20 @@ class Cascade:
             deadline: When the request must be over.
             seen: Receives the list as it stood after each step.
             pins: Pinned documents that the listing lacks; they join before the rules.
+            recording: Receives what the ranking used.
         """
 
         def note(step: str, candidates: Candidates, trace: StageTrace | None) -> None:
             if seen is not None:
                 seen.append(Snapshot(step, candidates, trace))
 
+        if recording is not None:
+            recording.listing, recording.admitted = listing, pins.candidates
         listing, below = listing.split(self.size)
-        ranked, traces = run_stages(self.stages, listing, deadline, note, self.clock)
-        ranked = pins.joined_to(_followed(ranked, below))
+        ranked, traces = run_stages(self.stages, listing, deadline, note, self.clock, recording)
+        ranked = pins.joined_to(followed(ranked, below))
+        if recording is not None:
+            recording.final = ranked
         if self.business is None:
             return ranked, None, traces
         start = self.clock()
@@ -308,7 +349,26 @@ class Cascade:
             outcome = Outcome.SKIPPED if told.skipped else Outcome.REVERTED
         trace = StageTrace(BUSINESS, outcome, told.rows, ms, told.reason)
         note(BUSINESS, ranked, trace)
+        if recording is not None:
+            recording.business, recording.final = told, ranked
         return ranked, told, (*traces, trace)
+
+    def _explored(
+        self,
+        ranked: Candidates,
+        recording: Recording | None = None,
+        seen: list[Snapshot] | None = None,
+    ) -> tuple[Candidates, tuple[int, ...]]:
+        """Return a list after exploration, and the upper rank of each pair it swapped."""
+        if self.exploration is None:
+            return ranked, ()
+        rules = self.business.rules.rules if self.business is not None else ()
+        explored = self.exploration.apply(ranked, rules)
+        if recording is not None:
+            recording.explored, recording.final = explored, explored.candidates
+        if seen is not None:
+            seen.append(Snapshot(EXPLORATION, explored.candidates, None))
+        return explored.candidates, explored.swapped
 
     def _bypassed(self, field: str) -> tuple[StageTrace, ...]:
         names = [stage.name for stage in self.stages]
@@ -340,11 +400,3 @@ class Cascade:
             at += len(rows)
         deeper = at < total or not ranked.complete
         return tuple(items), (at if deeper and at < MAX_DEPTH and items else None), dropped
-
-
-def _followed(head: Candidates, tail: Candidates | None) -> Candidates:
-    return head if tail is None else joined(head, tail)
-
-
-def _unknown(listing: Candidates) -> int:
-    return int(np.count_nonzero(listing.rows < 0))

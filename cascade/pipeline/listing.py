@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from cascade.candidates import Candidates, Documents, Float32, Int32, Query
+from cascade.candidates import Candidates, Documents, Float32, Int32, Query, joined
 
 Mask = NDArray[np.bool_]
 _NO_GROUP = -1
+BEHAVIOUR = "behaviour"
 
 
 def given_candidates(
@@ -65,6 +66,26 @@ def without(listing: Candidates, admitted: Candidates, field: str | None) -> Can
         groups = _groups(admitted, field)
         gone |= np.isin(_groups(listing, field), groups[groups != _NO_GROUP])
     return listing.take(~gone) if gone.any() else listing
+
+
+def followed(head: Candidates, tail: Candidates | None) -> Candidates:
+    """Return a listing followed by another, if there is one."""
+    return head if tail is None else joined(head, tail)
+
+
+def unknown(listing: Candidates) -> int:
+    """Return how many rows the documents do not have."""
+    return int(np.count_nonzero(listing.rows < 0))
+
+
+def stale(listing: Candidates) -> tuple[str, ...]:
+    """Return what is too old to be read of a listing: fields, and "behaviour" for its counts.
+
+    Features read the counts that were the newest at the first call.
+    """
+    behaviour = listing.behaviour
+    usable = behaviour is None or all(behaviour.usable(query.time) for query in listing.queries)
+    return listing.documents.stale if usable else (*listing.documents.stale, BEHAVIOUR)
 
 
 def _named(listing: Candidates, ids: Sequence[str]) -> Mask:

@@ -7,12 +7,14 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from cascade.candidates import Candidates, Float32, joined
+from cascade.pipeline.recording import Recording, StageRecord
 from cascade.pipeline.trace import Outcome, StageTrace
-from cascade.protocols import Deadline, FeatureSet, Ranker
+from cascade.protocols import Deadline, FeatureSet, Ranker, Scores
 
 _LOG = logging.getLogger(__name__)
 _LATELY = 0.2
@@ -86,6 +88,20 @@ class Stage:
     cost: CostModel = field(default_factory=CostModel, compare=False, repr=False)
 
 
+@runtime_checkable
+class MatrixRanker(Protocol):
+    """A ranker that scores the matrix of its features."""
+
+    @property
+    def features(self) -> FeatureSet:
+        """The features, in the order of the matrix's columns."""
+        ...
+
+    def score_matrix(self, matrix: Float32) -> Scores:
+        """Return scores for rows whose features are known, float32[n, f]."""
+        ...
+
+
 Clock = Callable[[], float]
 Step = Callable[[str, Candidates, StageTrace | None], None]
 
@@ -96,6 +112,7 @@ def run_stages(
     deadline: Deadline,
     seen: Step | None = None,
     clock: Clock = time.perf_counter,
+    recording: Recording | None = None,
 ) -> tuple[Candidates, tuple[StageTrace, ...]]:
     """Reorder listings through stages.
 
@@ -108,6 +125,7 @@ def run_stages(
         deadline: When the request must be over.
         seen: Told the name, the whole list and the trace after each stage.
         clock: Measures what each stage takes, in seconds.
+        recording: Receives what each stage saw and gave.
     """
     head, tail = candidates, None
     for stage in stages:
@@ -117,7 +135,7 @@ def run_stages(
         head, below = head.split(stage.window)
         if below is not None:
             tail = below if tail is None else joined(below, tail)
-        head, trace = run_stage(stage, head, deadline, clock)
+        head, trace = run_stage(stage, head, deadline, clock, recording)
         traces.append(trace)
         if seen is not None:
             seen(stage.name, head if tail is None else joined(head, tail), trace)
@@ -125,7 +143,11 @@ def run_stages(
 
 
 def run_stage(
-    stage: Stage, head: Candidates, deadline: Deadline, clock: Clock = time.perf_counter
+    stage: Stage,
+    head: Candidates,
+    deadline: Deadline,
+    clock: Clock = time.perf_counter,
+    recording: Recording | None = None,
 ) -> tuple[Candidates, StageTrace]:
     """Reorder every row of `head` by the stage, or return it as it is and say why."""
     rows = len(head)
@@ -134,10 +156,16 @@ def run_stage(
         if left > 0:
             stage.cost.doubt()
         reason = f"needs {predicted:.1f} ms, {max(0.0, min(left, stage.budget_ms)):.1f} ms are left"
-        return head, StageTrace(stage.name, Outcome.SKIPPED, 0, 0.0, reason)
+        skipped = StageTrace(stage.name, Outcome.SKIPPED, 0, 0.0, reason)
+        return head, _noted(recording, stage, skipped)
     start = clock()
+    matrix = None
     try:
-        scores = stage.ranker.score(head)
+        if recording is not None and isinstance(stage.ranker, MatrixRanker):
+            matrix = stage.ranker.features.matrix(head)
+            scores = stage.ranker.score_matrix(matrix)
+        else:
+            scores = stage.ranker.score(head)
         order = _checked(scores.order, rows)
         heads = {name: _checked(values, rows) for name, values in scores.heads.items()}
         reranked = head.with_columns(heads).reranked(order) if heads else head.reranked(order)
@@ -146,10 +174,27 @@ def run_stage(
         _LOG.warning("stage %s is reverted", stage.name, exc_info=True)
         ms = (clock() - start) * 1000.0
         reason = f"{type(error).__name__}: {error}"[:300]
-        return head, StageTrace(stage.name, Outcome.REVERTED, rows, ms, reason)
+        reverted = StageTrace(stage.name, Outcome.REVERTED, rows, ms, reason)
+        return head, _noted(recording, stage, reverted, matrix)
     ms = (clock() - start) * 1000.0
     stage.cost.record(rows, ms)
-    return reranked, StageTrace(stage.name, Outcome.RAN, rows, ms)
+    ran = StageTrace(stage.name, Outcome.RAN, rows, ms)
+    return reranked, _noted(recording, stage, ran, matrix, order)
+
+
+def _noted(
+    recording: Recording | None,
+    stage: Stage,
+    trace: StageTrace,
+    matrix: Float32 | None = None,
+    scores: Float32 | None = None,
+) -> StageTrace:
+    """Tell a recording what a stage saw and gave; return the trace."""
+    if recording is not None:
+        names = stage.features.names if stage.features is not None else ()
+        kept = StageRecord(stage.name, stage.model, stage.window, names, matrix, scores, trace)
+        recording.stages.append(kept)
+    return trace
 
 
 def _prepared(stage: Stage, candidates: Candidates) -> Candidates:

@@ -58,11 +58,13 @@ class Trace:
             collapse had taken them away.
         unadmitted: Why pinned documents were left out, else "".
         deleted: Retrieved rows that are left out: their documents were taken away since.
-        stale: Fields whose values are older than they may be, and were read as absent.
+        stale: Fields whose values are older than they may be, and were read as absent;
+            "behaviour" for counts that the query's time must not read.
         missing: What was asked of the engine and left out because it came too late, one line each.
         dropped: Rows of the page that were gone, or no longer passed the filters.
         stages: What each stage did; the business layer is the last, named "business".
         moves: What the rules moved, in the order of the rules.
+        swapped: The upper rank of each pair of neighbours that exploration swapped.
         ms: Milliseconds by part: retrieve, rank, fetch, total.
     """
 
@@ -79,6 +81,7 @@ class Trace:
     dropped: int = 0
     stages: tuple[StageTrace, ...] = ()
     moves: tuple[Move, ...] = ()
+    swapped: tuple[int, ...] = ()
     ms: Mapping[str, float] = field(default_factory=dict)
 
     def degraded(self) -> tuple[str, ...]:

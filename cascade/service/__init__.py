@@ -1,7 +1,10 @@
 """The HTTP API: named cascades behind `/v1/search`, `/v1/rank` and `/v1/explain`."""
 
 from cascade.service.app import app_of, create_app
+from cascade.service.comparing import live_models, start_comparing
 from cascade.service.metrics import Metrics
+from cascade.service.observing import Observer, Served
+from cascade.service.request_log import RequestLogger, logger_of
 from cascade.service.run import address_of, bound, run
 from cascade.service.service import Service
 from cascade.service.switching import Switch
@@ -9,6 +12,9 @@ from cascade.service.watching import Watcher
 
 __all__ = [
     "Metrics",
+    "Observer",
+    "RequestLogger",
+    "Served",
     "Service",
     "Switch",
     "Watcher",
@@ -16,5 +22,8 @@ __all__ = [
     "app_of",
     "bound",
     "create_app",
+    "live_models",
+    "logger_of",
     "run",
+    "start_comparing",
 ]

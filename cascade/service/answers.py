@@ -80,6 +80,7 @@ class TraceAnswer(Answer):
     dropped: int = Field(description="rows that were gone when the page was fetched")
     stages: list[StageAnswer]
     moves: list[MoveAnswer]
+    swapped: list[int] = Field(description="upper rank of each pair that exploration swapped")
     ms: dict[str, float] = Field(description="milliseconds by part")
 
 
@@ -130,6 +131,7 @@ class RankAnswer(Answer):
     trace: TraceAnswer
     generation: str
     models: dict[str, str]
+    query_id: str
 
 
 class ExplainAnswer(ExplanationAnswer):
@@ -189,9 +191,14 @@ def search_content(
     return content
 
 
-def rank_content(ranking: Ranking, cascade: Cascade) -> dict[str, Any]:
+def rank_content(ranking: Ranking, cascade: Cascade, query_id: str) -> dict[str, Any]:
     """Return the answer of a ranking as plain data."""
-    return {"ids": ranking.ids, "scores": ranking.scores, **_about(ranking.trace, cascade)}
+    return {
+        "ids": ranking.ids,
+        "scores": ranking.scores,
+        **_about(ranking.trace, cascade),
+        "query_id": query_id,
+    }
 
 
 def explain_content(explanation: Explanation, cascade: Cascade) -> dict[str, Any]:

@@ -75,6 +75,18 @@ class RequestBody(Body):
         None, description="milliseconds the request may take; default: the service's"
     )
     cascade: str | None = Field(None, description="which cascade; default: the first")
+    query_id: Annotated[str, Field(min_length=1, max_length=200)] | None = Field(
+        None, description="names the query in logs; default: a new one"
+    )
+    session_id: Name | None = Field(
+        None, description="the session's id; logs hold a pseudonym of it"
+    )
+    visitor: Name | None = Field(None, description="the visitor's id; logs hold a pseudonym of it")
+    consent: bool | None = Field(
+        None,
+        description="whether the visitor lets requests be linked; false: `session` is not used, "
+        "and neither session nor visitor is logged; default: `log.consent`",
+    )
 
 
 class SearchBody(RequestBody):
@@ -105,9 +117,6 @@ class SearchBody(RequestBody):
     )
     fields: Names | None = Field(None, description="document keys to return; default: all")
     highlight: Names = Field(default_factory=list, description="text fields to mark matches in")
-    query_id: Annotated[str, Field(min_length=1, max_length=200)] | None = Field(
-        None, description="names the query in logs; default: a new one"
-    )
     explain: bool = Field(False, description="explain each row of the page")
 
     @model_validator(mode="after")

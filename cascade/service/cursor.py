@@ -23,15 +23,17 @@ class Cursor:
         offset: Ranks to skip.
         generation: The index and catalogue that served the page before.
         digest: Of everything in the request that decides the order.
+        query_id: Of the page before: all pages of a result are one query.
     """
 
     offset: int
     generation: str
     digest: str
+    query_id: str = ""
 
     def token(self) -> str:
         """Return the cursor as an opaque, URL-safe token."""
-        raw = orjson.dumps([self.offset, self.generation, self.digest])
+        raw = orjson.dumps([self.offset, self.generation, self.digest, self.query_id])
         return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
@@ -50,14 +52,16 @@ def read_cursor(token: str, digest: str) -> Cursor:
     """
     try:
         padded = token.encode("ascii") + b"=" * (-len(token) % 4)
-        offset, generation, made_for = orjson.loads(base64.b64decode(padded, b"-_", validate=True))
+        raw = orjson.loads(base64.b64decode(padded, b"-_", validate=True))
+        offset, generation, made_for, query_id = raw
     except (ValueError, TypeError, binascii.Error):
-        offset = generation = made_for = None
+        offset = generation = made_for = query_id = None
     if (
         not isinstance(offset, int)
         or isinstance(offset, bool)
         or offset < 0
         or not isinstance(generation, str)
+        or not isinstance(query_id, str)
     ):
         shown = token if len(token) <= 40 else token[:37] + "..."
         raise QueryError(
@@ -68,4 +72,4 @@ def read_cursor(token: str, digest: str) -> Cursor:
             "cursor: it belongs to another request; accepted is `next` of a page with the same "
             f"cascade, {', '.join(sorted(_ORDER_KEYS))}; leave it out to begin at rank 1"
         )
-    return Cursor(offset, generation, digest)
+    return Cursor(offset, generation, digest, query_id)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.registry import Collector
 
 from cascade.indexing.following import FollowState
 from cascade.pipeline import Trace
 
-_SECONDS = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+SECONDS = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 _ROWS = (0, 1, 10, 30, 100, 300, 1_000, 3_000, 10_000)
 _PARTS = (("retrieve", "retrieval"), ("fetch", "fetch"))
 
@@ -31,7 +32,7 @@ class Metrics:
             "cascade_stage_seconds",
             "Seconds that a stage, the retrieval or the fetch took in a request.",
             stage,
-            buckets=_SECONDS,
+            buckets=SECONDS,
             registry=self._registry,
         )
         self._outcomes = Counter(
@@ -65,7 +66,13 @@ class Metrics:
             "cascade_request_seconds",
             "Seconds from a request's first byte to its response's last.",
             ("route", "status"),
-            buckets=_SECONDS,
+            buckets=SECONDS,
+            registry=self._registry,
+        )
+        self._logged = Counter(
+            "cascade_logged_requests",
+            "Requests for the log: written, dropped (the queue was full) or failed.",
+            ("outcome",),
             registry=self._registry,
         )
 
@@ -82,6 +89,12 @@ class Metrics:
             registry=self._registry,
         )
 
+        self._behaviour_age = Gauge(
+            "cascade_behaviour_age_seconds",
+            "How long ago the counts end that a cascade's features read.",
+            ("cascade",),
+            registry=self._registry,
+        )
         self._follow_lag = Gauge(
             "cascade_follow_lag_seconds",
             "For how long changes in an index of others may have gone unseen.",
@@ -100,6 +113,12 @@ class Metrics:
             ("index",),
             registry=self._registry,
         )
+
+    def behaviour(self, ages_s: Mapping[str, float]) -> None:
+        """Say how old the counts of each cascade are that has some, seconds."""
+        self._behaviour_age.clear()
+        for cascade, age_s in ages_s.items():
+            self._behaviour_age.labels(cascade).set(age_s)
 
     def followed(self, index: str, state: FollowState, now: float) -> None:
         """Say how far an index of others is followed; `now` in seconds since 1970."""
@@ -134,6 +153,14 @@ class Metrics:
         self._unknown.labels(cascade).inc(trace.unknown)
         self._dropped.labels(cascade).inc(trace.dropped)
         self._deleted.labels(cascade).inc(trace.deleted)
+
+    def logged(self, outcome: str, requests: int) -> None:
+        """Count requests that were written to the log, dropped, or failed to be written."""
+        self._logged.labels(outcome).inc(requests)
+
+    def register(self, collector: Collector) -> None:
+        """Let another's metrics be read with these."""
+        self._registry.register(collector)
 
     def exposition(self) -> bytes:
         """Return every metric in Prometheus' text format."""

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from starlette.responses import Response
@@ -14,13 +15,23 @@ from cascade.candidates import Query
 from cascade.config.settings import ServiceSettings
 from cascade.errors import NotFoundError, nearest
 from cascade.filters import parse
-from cascade.pipeline import Cascade, PageRequest, Trace
+from cascade.pipeline import Cascade, PageRequest, Recording, Trace
 from cascade.protocols import Deadline
 from cascade.service import answers
 from cascade.service.bodies import MAX_BUDGET_MS, RankBody, RequestBody, SearchBody
 from cascade.service.cursor import Cursor, digest_of, read_cursor
 from cascade.service.metrics import Metrics
+from cascade.service.observing import Observer, Route, Served
 from cascade.service.switching import Switch
+
+
+class _Outcome(NamedTuple):
+    """What became of a request, for those who observe it."""
+
+    query: Query
+    request: PageRequest
+    recording: Recording
+    results: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -33,12 +44,16 @@ class Service:
         settings: Of the service.
         clock: Gives the time of a request, in seconds since 1970.
         metrics: What it counts.
+        observers: What takes note of requests.
+        assume_consent: Whether a request that does not say may be linked with others.
     """
 
     switch: Switch
     settings: ServiceSettings
     clock: Callable[[], float]
     metrics: Metrics
+    observers: tuple[Observer, ...] = ()
+    assume_consent: bool = True
 
     @contextmanager
     def chosen(self, name: str | None) -> Iterator[Cascade]:
@@ -71,9 +86,9 @@ class Service:
             return self._searched(cascade, body, deadline)
 
     def _searched(self, cascade: Cascade, body: SearchBody, deadline: Deadline) -> Response:
-        query = self._query(body, cascade, body.query_id)
         digest = digest_of(body, cascade.name)
         cursor = read_cursor(body.cursor, digest) if body.cursor is not None else None
+        query = self._query(body, cascade, cursor.query_id if cursor else "")
         request = PageRequest(
             size=body.size,
             offset=cursor.offset if cursor else body.offset or 0,
@@ -84,7 +99,8 @@ class Service:
             highlight=tuple(body.highlight),
             explain=body.explain,
         )
-        page = cascade.search(query, request, deadline)
+        recording = self._recording(query)
+        page = cascade.search(query, request, deadline, recording)
         stale = []
         if cursor is not None and cursor.generation != page.generation:
             stale.append(
@@ -93,7 +109,10 @@ class Service:
             )
         following = None
         if page.next_offset is not None:
-            following = Cursor(page.next_offset, page.generation, digest).token()
+            following = Cursor(page.next_offset, page.generation, digest, query.id).token()
+        if recording is not None:
+            shown = tuple(item.id for item in page.items)
+            self._tell("search", body, cascade, _Outcome(query, request, recording, shown))
         content = answers.search_content(page, following, stale, explain=body.explain)
         return self._response(content, cascade, page.trace)
 
@@ -112,8 +131,13 @@ class Service:
         if body.window is not None and body.window < len(ids):
             best = np.argsort(-scores, kind="stable")[: body.window]
             ids, scores = [ids[at] for at in best.tolist()], scores[best]
-        ranking = cascade.rank(query, ids, scores, deadline)
-        return self._response(answers.rank_content(ranking, cascade), cascade, ranking.trace)
+        recording = self._recording(query)
+        ranking = cascade.rank(query, ids, scores, deadline, recording)
+        if recording is not None:
+            asked = PageRequest(size=len(ids))
+            self._tell("rank", body, cascade, _Outcome(query, asked, recording, ranking.ids))
+        content = answers.rank_content(ranking, cascade, query.id)
+        return self._response(content, cascade, ranking.trace)
 
     def explain(self, body: RequestBody, doc_id: str) -> Response:
         """Answer `GET /v1/explain`; it has the longest time that a request may ask for.
@@ -148,16 +172,44 @@ class Service:
                 for name, cascade in cascades.items()
             }
 
-    def _query(self, body: RequestBody, cascade: Cascade, query_id: str | None = None) -> Query:
+    def _query(self, body: RequestBody, cascade: Cascade, continued: str = "") -> Query:
+        """Return the query of a body; without consent it has no session."""
         return Query(
-            id=query_id or uuid.uuid4().hex,
+            id=body.query_id or continued or uuid.uuid4().hex,
             text=body.text,
             filters=parse(body.filters, cascade.documents.schema),
             preference=body.preference,
-            session=tuple(body.session),
+            session=tuple(body.session) if self._consents(body) else (),
             surface=body.surface,
             time=self.clock(),
         )
+
+    def _consents(self, body: RequestBody) -> bool:
+        return self.assume_consent if body.consent is None else body.consent
+
+    def _recording(self, query: Query) -> Recording | None:
+        """Return what keeps the request's ranking, None where nobody wants it."""
+        wanted = any(observer.wants(query.id) for observer in self.observers)
+        return Recording() if wanted else None
+
+    def _tell(self, route: Route, body: RequestBody, cascade: Cascade, outcome: _Outcome) -> None:
+        """Tell whoever wants to know of a request that is answered."""
+        consent = self._consents(body)
+        served = Served(
+            route=route,
+            query=outcome.query,
+            request=outcome.request,
+            filters=body.filters,
+            session=body.session_id if consent else None,
+            visitor=body.visitor if consent else None,
+            consent=consent,
+            cascade=cascade,
+            recording=outcome.recording,
+            results=outcome.results,
+        )
+        for observer in self.observers:
+            if observer.wants(outcome.query.id):
+                observer.take(served)
 
     def _response(self, content: Mapping[str, object], cascade: Cascade, trace: Trace) -> Response:
         self.metrics.trace(cascade.name, trace)

@@ -31,6 +31,15 @@ class Refreshing(Protocol):
         ...
 
 
+@runtime_checkable
+class Freshening(Protocol):
+    """Documents whose counts of behaviour others write."""
+
+    def freshen(self) -> bool:
+        """Take in the newest counts, if they are others; return whether they were."""
+        ...
+
+
 @dataclass(eq=False)
 class _Opened:
     """Count the requests that use one set of open cascades."""
@@ -136,6 +145,22 @@ def refresh(cascades: Mapping[str, Cascade]) -> list[str]:
                 documents.refresh()
             except (CascadeError, OSError) as error:
                 problems.append(f"cascade {name!r}: its changes cannot be read: {error}")
+    return problems
+
+
+def freshen(cascades: Mapping[str, Cascade]) -> list[str]:
+    """Take in the newest counts of behaviour; return what went wrong.
+
+    A request under way goes on with those that it has begun with.
+    """
+    problems = []
+    seen = {id(c.documents): (name, c.documents) for name, c in cascades.items()}
+    for name, documents in seen.values():
+        if isinstance(documents, Freshening):
+            try:
+                documents.freshen()
+            except (CascadeError, OSError) as error:
+                problems.append(f"cascade {name!r}: its newest counts cannot be read: {error}")
     return problems
 
 

@@ -19,7 +19,7 @@ from cascade.indexing.holds import Hold, drop_hold, put_hold
 from cascade.indexing.log import Log
 from cascade.pipeline import Cascade
 from cascade.service.metrics import Metrics
-from cascade.service.switching import Switch, refresh, warm
+from cascade.service.switching import Switch, freshen, refresh, warm
 
 PULSE_S = 0.25
 HOLD_S = 5.0
@@ -59,6 +59,8 @@ class Watcher:
         self._metrics = metrics
         self.replica = replica or _replica()
         self._followed = followed
+        self.models: Callable[[], Mapping[str, Mapping[str, str]]] = dict
+        """Gives the live bundle of each stage by cascade; others than those open are opened."""
         self._ended = threading.Event()
         self._pause_s = min((s.objects.poll_s for s in stores.values()), default=PULSE_S)
         self._opening: Mapping[str, str] = {}
@@ -118,14 +120,29 @@ class Watcher:
                 store.trim({*holds, *back})
             self._told[key] = holds, time.monotonic()
 
+    def freshen(self) -> None:
+        """Take in the newest counts of behaviour, and say how old those are that are read."""
+        with self._switch.held() as cascades:
+            problems = freshen(cascades)
+            held = {name: c.documents.behaviour for name, c in cascades.items()}
+        for problem in problems:
+            _LOG.warning("%s", problem)
+        now = time.time()
+        self._metrics.behaviour({n: now - b.as_of for n, b in held.items() if b is not None})
+
     def poll(self) -> bool:
-        """Switch if another generation is live; return whether it did."""
+        """Switch if another generation or model is live; return whether it did."""
         wanted = {name: store.live_name() for name, store in self._stores.items()}
+        models = self.models()
         with self._switch.held() as cascades:
             changed = {
                 name: live
                 for name, live in wanted.items()
-                if live is not None and live != cascades[name].documents.generation
+                if live is not None
+                and (
+                    live != cascades[name].documents.generation
+                    or models.get(name, cascades[name].models) != cascades[name].models
+                )
             }
         failed, again, _ = self._failed
         if not changed or (changed == failed and time.monotonic() < again):
@@ -187,6 +204,7 @@ class Watcher:
     def _watch(self) -> None:
         while not self._ended.wait(self._pause_s):
             self._guarded(self.poll)
+            self._guarded(self.freshen)
             if not self._switch.ready:
                 self._guarded(self._warm_first)
 

@@ -176,8 +176,10 @@ def _boosted(
     """Return a booster, and its nDCG@10 on the held-out listings after each tree."""
     history: dict[str, dict[str, list[float]]] = {}
     watched = [(_group_matrix(xgboost, held), "held")] if held is not None else []
+    # Rows in the order that was shown let it find the bias of ranks (Hu et al., WWW 2019).
+    unbiased = {"lambdarank_unbiased": train.positions is not None}
     booster = xgboost.train(
-        _parameters(options, train.matrix.size),
+        _parameters(options, train.matrix.size) | unbiased,
         _group_matrix(xgboost, train),
         options.rounds,
         evals=watched,

@@ -20,11 +20,13 @@ from cascade.candidates import (
     TextStatistics,
 )
 from cascade.config import Config, measures_of, registry_of
+from cascade.config.wire import model_references
 from cascade.errors import InputError, QueryError
 from cascade.evaluation import About, Bootstrap, Report, Settings, evaluate, random_run
 from cascade.judgments import Judgments
 from cascade.pipeline import Stage, run_stages
 from cascade.protocols import NEVER, Run
+from cascade.registry import Models
 from cascade.schema import Schema
 from cascade.training.dataset import Dataset, svmlight_dataset
 from cascade.workflows.train import NO_SCHEMA, sha256_of
@@ -32,8 +34,16 @@ from cascade.workflows.train import NO_SCHEMA, sha256_of
 RANDOM, FINAL = "random", "final"
 
 
-def evaluate_rows(config: Config, path: Path, *, seen_too: bool = False) -> Report:
+def evaluate_rows(
+    config: Config, path: Path, *, seen_too: bool = False, models: Models = "candidate"
+) -> Report:
     """Evaluate every stage of a configuration on an SVMlight file, beside a random order.
+
+    Args:
+        config: The settings.
+        path: The file.
+        seen_too: Whether a file that a model was trained on is taken.
+        models: With "candidate", a stage that has a candidate model ranks by it.
 
     Raises:
         InputError: If a model was trained on this very file, unless `seen_too`.
@@ -43,8 +53,8 @@ def evaluate_rows(config: Config, path: Path, *, seen_too: bool = False) -> Repo
     dataset = svmlight_dataset(path)
     registry = registry_of(config)
     stages, needed = [], set()
-    for stage in settings.stages:
-        bundle = registry.load(settings.model_name(stage))
+    for stage, reference in zip(settings.stages, model_references(config, models), strict=True):
+        bundle = registry.load(reference)
         if not seen_too and bundle.manifest.data.get("sha256") == sha256_of(path):
             raise InputError(
                 f"{bundle.label} was trained on {path}; give rows that training left out, or "
@@ -131,6 +141,7 @@ class RowDocuments:
     schema: Schema = NO_SCHEMA
     generation: str = "rows"
     stale: tuple[str, ...] = ()
+    behaviour: None = None
     vocabulary_size: int = 0
 
     def __init__(self, count: int) -> None:

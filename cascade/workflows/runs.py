@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 import numpy as np
 
@@ -14,9 +15,11 @@ from cascade.pipeline import Cascade
 from cascade.pipeline.trace import PageRequest, Snapshot
 from cascade.protocols import Asked, Run
 from cascade.workflows.ahead import Ahead
+from cascade.workflows.parts import Remembering, warmed
 from cascade.workflows.progress import Progress
 
 BM25, FINAL = "bm25", "final"
+NONE: Mapping[str, Cascade] = MappingProxyType({})
 
 
 @dataclass
@@ -47,29 +50,50 @@ class Rankings:
 
 
 def unhurried(cascade: Cascade) -> Cascade:
-    """Return the cascade with stages that may take any time: a measurement skips none of them.
+    """Return the cascade as measurements run it: no stage is skipped, and nothing is drawn.
 
-    What a stage's budget leaves out depends on how busy the machine is.
+    What a stage's budget leaves out depends on how busy the machine is, and what exploration
+    swaps on chance.
     """
     stages = tuple(replace(stage, budget_ms=math.inf) for stage in cascade.stages)
-    return replace(cascade, stages=stages)
+    return replace(cascade, stages=stages, exploration=None)
 
 
 def full_rankings(
-    cascade: Cascade, judgments: Judgments, time: float, progress: Progress
+    cascade: Cascade,
+    judgments: Judgments,
+    time: float,
+    progress: Progress,
+    others: Mapping[str, Cascade] = NONE,
 ) -> Rankings:
-    """Return what each step makes of the retrieved list of every judged query, asked at `time`."""
+    """Return what each step makes of the retrieved list of every judged query, asked at `time`.
+
+    Args:
+        cascade: What is measured.
+        judgments: The queries.
+        time: The clock that features read, in seconds since 1970.
+        progress: Told how far it is.
+        others: Further cascades over the same engine by the name of their system; of each the
+            final order is taken.
+    """
     found, cascade = Rankings(), unhurried(cascade)
     count = len(judgments.texts)
     request = PageRequest(size=1)
     queries = [Query(query_id, text, time=time) for query_id, text in judgments.texts.items()]
     filtered = [cascade.filtered(query) for query in queries]
-    batched = replace(cascade, engine=Ahead(cascade.engine, filtered))
+    engine = Remembering(Ahead(cascade.engine, filtered))
+    batched = replace(cascade, engine=engine)
+    rivals = {name: replace(unhurried(other), engine=engine) for name, other in others.items()}
     for number, query in enumerate(queries):
         seen: list[Snapshot] = []
         ranked = batched.ranked(query, request, seen=seen)
-        final = ranked.candidates
-        found.add(query.id, _steps(seen, final), ranked.retrieval.totals[0].value)
+        steps = _steps(seen, ranked.candidates)
+        if rivals:
+            warmed(cascade.stages, ranked.listing)
+        for name, rival in rivals.items():
+            final = rival.ranked(query, request).candidates
+            steps[name] = tuple(final.ids())
+        found.add(query.id, steps, ranked.retrieval.totals[0].value)
         if number % 20 == 19:
             progress("evaluate", number + 1, count)
     progress("evaluate", count, count)
@@ -77,14 +101,19 @@ def full_rankings(
 
 
 def pool_rankings(
-    cascade: Cascade, judgments: Judgments, time: float, progress: Progress
+    cascade: Cascade,
+    judgments: Judgments,
+    time: float,
+    progress: Progress,
+    others: Mapping[str, Cascade] = NONE,
 ) -> Rankings:
     """Return what each step makes of the judged documents alone of every query.
 
     The engine scores them; those that match no term come last. Judged documents that the index
-    does not have take no part.
+    does not have take no part. The arguments are those of `full_rankings`.
     """
     found, cascade = Rankings(), unhurried(cascade)
+    rivals = {name: unhurried(other) for name, other in others.items()}
     count = len(judgments.texts)
     for number, (query_id, text) in enumerate(judgments.texts.items()):
         pool = tuple(judgments.grades[query_id])
@@ -93,7 +122,12 @@ def pool_rankings(
         listing = cascade.engine.retrieve([query], len(pool), asked).candidates
         seen = [Snapshot("retrieval", listing, None)]
         final, _, _ = cascade.reorder(listing, seen=seen)
-        found.add(query_id, _steps(seen, final), len(listing))
+        steps = _steps(seen, final)
+        if rivals:
+            warmed(cascade.stages, listing)
+        for name, rival in rivals.items():
+            steps[name] = tuple(rival.reorder(listing)[0].ids())
+        found.add(query_id, steps, len(listing))
         if number % 20 == 19:
             progress("evaluate", number + 1, count)
     progress("evaluate", count, count)

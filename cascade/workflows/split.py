@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Literal
 
-from cascade.config.settings import SplitSettings
+from cascade.config.stage_settings import SplitSettings
 from cascade.registry import text_digest
 
 Part = Literal["train", "validation", "test"]

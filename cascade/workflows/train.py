@@ -23,18 +23,20 @@ from cascade.config import (
     schema_of,
     store_of,
 )
-from cascade.config.settings import StageSettings
+from cascade.config.stage_settings import StageSettings
 from cascade.config.wire import stage_features
 from cascade.errors import ConfigError, InputError
 from cascade.features import Features, build_features
 from cascade.filters import both
 from cascade.judgments import read_judgments
 from cascade.rankers import OnnxRanker
-from cascade.registry import LIVE, Bundle, Manifest, text_digest
+from cascade.registry import CANDIDATE, LIVE, Bundle, Manifest, text_digest
 from cascade.schema import Schema
 from cascade.training.dataset import Dataset, Sampling, retrieved_dataset, svmlight_dataset
 from cascade.training.fit import Fit, LinearOptions, TreeOptions, fit_linear, fit_trees
+from cascade.training.library_trees import fit_lightgbm, fit_sklearn
 from cascade.training.parity import ParityReport, check_parity, parity_rows
+from cascade.workflows.drift import reference_files
 from cascade.workflows.progress import Progress, silent, step
 from cascade.workflows.split import divide
 
@@ -82,6 +84,7 @@ class Prepared:
     queries: Mapping[str, int]
     trained: Sequence[str]
     source: Mapping[str, Any]
+    asked: Sequence[Query] = ()
 
 
 def train_config(
@@ -95,7 +98,8 @@ def train_config(
     Args:
         config: The settings.
         judgments: The file; its columns are named in the settings.
-        promote: Whether the new bundles become the live ones.
+        promote: Whether a new bundle becomes the live one where there is none yet. Every new
+            bundle is the candidate; one that is live stays until `cascade models promote`.
         progress: Told how far it is.
 
     Raises:
@@ -103,10 +107,29 @@ def train_config(
         ParityError: If a model's scores differ between training and serving; it is not written.
     """
     start = time.perf_counter()
-    if not config.settings.stages:
-        raise ConfigError(str(config.path), ["stages: there is none, so there is nothing to train"])
+    _refuse_no_stage(config)
     svmlight = config.settings.judgments.format == "svmlight"
     prepared = (_from_svmlight if svmlight else _from_engine)(config, judgments, progress)
+    report = train_prepared(config, prepared, promote=promote, progress=progress)
+    return replace(report, seconds=time.perf_counter() - start)
+
+
+def train_prepared(
+    config: Config, prepared: Prepared, *, promote: bool = True, progress: Progress = silent
+) -> TrainReport:
+    """Train every stage of a configuration on rows that are there, and write the bundles.
+
+    Args:
+        config: The settings.
+        prepared: The rows, wherever they come from.
+        promote: As for `train_config`.
+        progress: Told how far it is.
+
+    Raises:
+        ParityError: If a model's scores differ between training and serving; it is not written.
+    """
+    start = time.perf_counter()
+    _refuse_no_stage(config)
     reports = []
     for number, stage in enumerate(config.settings.stages):
         progress(f"train {stage.name}", number, len(config.settings.stages))
@@ -118,6 +141,11 @@ def train_config(
         stages=tuple(reports),
         seconds=time.perf_counter() - start,
     )
+
+
+def _refuse_no_stage(config: Config) -> None:
+    if not config.settings.stages:
+        raise ConfigError(str(config.path), ["stages: there is none, so there is nothing to train"])
 
 
 def asked_at(time_: float, business: Business | None) -> Callable[[str, str], Query]:
@@ -177,6 +205,7 @@ def _from_engine(config: Config, path: Path, progress: Progress) -> Prepared:
         validation=dataset.select(~is_train),
         queries={name: len(ids) for name, ids in parts.items()},
         trained=sorted({text_digest(judgments.texts[q]) for q in used}),
+        asked=[Query(q, judgments.texts[q], time=time_) for q in used],
         source={
             "judgments": path.name,
             "sha256": sha256_of(path),
@@ -251,8 +280,10 @@ def _train_stage(
         )
 
     registry = registry_of(config)
-    bundle: Bundle = registry.save(fit.onnx, describe, name)
-    if promote:
+    files = reference_files(config, stage, OnnxRanker(fit.onnx, features), train, prepared.asked)
+    bundle: Bundle = registry.save(fit.onnx, describe, name, files)
+    registry.point(name, CANDIDATE, bundle.manifest.version)
+    if promote and LIVE not in registry.aliases(name):
         registry.point(name, LIVE, bundle.manifest.version)
     seconds = time.perf_counter() - start
     return StageReport(stage.name, bundle.label, len(features.names), parity, fit.summary, seconds)
@@ -263,7 +294,12 @@ def _fit(config: Config, stage: StageSettings, train: Dataset, validation: Datas
     if stage.ranker == "linear":
         options = stage.linear
         return fit_linear(train, LinearOptions(options.l2, options.iterations, training.seed))
-    trees = TreeOptions(**stage.trees.model_dump(), gain=training.gain, seed=training.seed)
+    wanted = stage.trees.model_dump(exclude={"library"})
+    trees = TreeOptions(**wanted, gain=training.gain, seed=training.seed)
+    if stage.trees.library == "lightgbm":
+        return fit_lightgbm(train, validation, trees)
+    if stage.trees.library == "scikit-learn":
+        return fit_sklearn(train.followed_by(validation), trees)
     return fit_trees(train, validation, trees)
 
 

@@ -1,17 +1,16 @@
-"""Judgments: the grade that people gave a document for a query, and the files they come in."""
+"""Judgments in a table with a header line, whose columns are named."""
 
 from __future__ import annotations
 
 import csv
-import gzip
 import math
-import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
 from cascade.errors import JudgmentsError, nearest
+from cascade.judgments.judged import Judgments
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +24,8 @@ class JudgmentColumns:
         query_id: The column of the query id; without one, the text is the id.
         grades: Maps labels (E, S, C, I) to numbers; empty where grades are numbers.
         frequency: The column that says how often the query is asked, if there is one.
+        format: One of `FORMATS`; the names of columns are those of the format "columns".
+        texts: A file of query texts, for formats that have none of their own.
     """
 
     query: str = "query"
@@ -33,75 +34,16 @@ class JudgmentColumns:
     query_id: str | None = None
     grades: Mapping[str, float] = field(default_factory=dict)
     frequency: str | None = None
+    format: str = "columns"
+    texts: Path | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Judgments:
-    """Hold grades by query id and document id.
-
-    Attributes:
-        texts: The query text of each query id, in the order of the file.
-        grades: For each query id, the grade (0 or more) of each judged document.
-        skipped: How many lines of the file had no grade.
-        conflicts: How many lines gave a pair another grade than a line above; the last one holds.
-        frequency: How often each query id is asked, 0 or more; empty where no column says so.
-    """
-
-    texts: Mapping[str, str]
-    grades: Mapping[str, Mapping[str, float]]
-    skipped: int = 0
-    conflicts: int = 0
-    frequency: Mapping[str, float] = field(default_factory=dict)
-
-    def __len__(self) -> int:
-        return sum(len(grades) for grades in self.grades.values())
-
-    @property
-    def query_ids(self) -> tuple[str, ...]:
-        """The query ids, in the order of the file."""
-        return tuple(self.texts)
-
-    def only(self, query_ids: Iterable[str]) -> Judgments:
-        """Return the judgments of these queries."""
-        kept = tuple(query_ids)
-        return Judgments(
-            {q: self.texts[q] for q in kept},
-            {q: self.grades[q] for q in kept},
-            self.skipped,
-            self.conflicts,
-            {q: self.frequency[q] for q in kept if q in self.frequency},
-        )
-
-
-def read_judgments(path: Path, columns: JudgmentColumns) -> Judgments:
-    """Read a CSV or TSV file with a header line; `.gz` is unpacked.
+def read_table(stream: IO[str], path: Path, columns: JudgmentColumns) -> Judgments:
+    """Read a table with a header line.
 
     A line without a grade is skipped and counted; of a pair that is judged more than once the
     last grade holds, as in trec_eval.
-
-    Raises:
-        JudgmentsError: Naming the line, for a missing column, a grade that is neither a number
-            of 0 or more nor a known label, a frequency that is no number of 0 or more, or a query
-            id with two texts or two frequencies.
     """
-    with _opened(path) as stream:
-        try:
-            return _read(stream, path, columns)
-        except (UnicodeDecodeError, csv.Error, EOFError, gzip.BadGzipFile, zlib.error) as error:
-            message = f"{path} cannot be read as UTF-8 text in columns: {error}"
-            raise JudgmentsError(message) from None
-
-
-def _opened(path: Path) -> IO[str]:
-    try:
-        if path.suffix == ".gz":
-            return gzip.open(path, "rt", encoding="utf-8", newline="")
-        return path.open(encoding="utf-8", newline="")
-    except OSError as error:
-        raise JudgmentsError(f"cannot open {path}: {error.strerror}") from None
-
-
-def _read(stream: IO[str], path: Path, columns: JudgmentColumns) -> Judgments:
     if ".tsv" in path.suffixes:
         reader = csv.reader(stream, delimiter="\t", quoting=csv.QUOTE_NONE)
     else:
@@ -162,7 +104,7 @@ def _grade(written: str, labels: Mapping[str, float], where: str) -> float:
         if written not in labels:
             raise JudgmentsError(f"{where}: grade {written!r}; {nearest(written, labels)}")
         return labels[written]
-    grade = _number(written)
+    grade = number_of(written)
     if grade is None:
         raise JudgmentsError(
             f"{where}: grade {written!r} is not a number of 0 or more; "
@@ -172,13 +114,13 @@ def _grade(written: str, labels: Mapping[str, float], where: str) -> float:
 
 
 def _frequency(written: str, where: str) -> float:
-    found = _number(written)
+    found = number_of(written)
     if found is None:
         raise JudgmentsError(f"{where}: frequency {written!r} is not a number of 0 or more")
     return found
 
 
-def _number(written: str) -> float | None:
+def number_of(written: str) -> float | None:
     """Return a finite number of 0 or more, or None for anything else."""
     try:
         number = float(written)

@@ -1,0 +1,204 @@
+"""Counts for the rows of a catalogue: which of a snapshot's documents each row is."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cascade.behaviour.counters import normal_text
+from cascade.behaviour.snapshot import DOCUMENTS, PAIRS, QUERIES, Snapshot, UInt64, hashes
+
+_CHUNK_ROWS = 100_000
+Int32 = NDArray[np.int32]
+Int64 = NDArray[np.int64]
+
+
+class Lists(Protocol):
+    """Hold lists of codes: list i is `values[offsets[i]:offsets[i + 1]]`."""
+
+    @property
+    def offsets(self) -> Int64:
+        """Where each list begins."""
+        ...
+
+    @property
+    def values(self) -> Int32:
+        """The codes."""
+        ...
+
+
+class Named(Protocol):
+    """Name documents, and the values of their keyword fields, by row."""
+
+    def __len__(self) -> int:
+        """Return how many rows there are."""
+        ...
+
+    def ids(self, rows: Int32) -> list[str]:
+        """Return the document ids of rows."""
+        ...
+
+    def keywords(self, name: str, rows: Int32) -> Lists:
+        """Return the codes of the values of a keyword field for each row."""
+        ...
+
+    def keyword_values(self, name: str, codes: Int32) -> list[str]:
+        """Return the values that these codes stand for."""
+        ...
+
+
+class Counts(Protocol):
+    """Give the counts that somebody else writes."""
+
+    def newer(self, documents: Named) -> BoundCounts | None:
+        """Return the newest counts for these documents, None if they were given before."""
+        ...
+
+
+class NoCounts:
+    """Give no counts."""
+
+    def newer(self, documents: Named) -> BoundCounts | None:
+        """Return None."""
+        return None
+
+
+class BoundCounts:
+    """Give the counts of a snapshot for the rows of documents; it implements `Behaviour`.
+
+    Rows that the documents take in later are found when they are first asked for. Readers take
+    no lock.
+
+    Args:
+        snapshot: The counts.
+        documents: Whose rows are meant.
+        max_age_s: How old counts may be at the time of a query, seconds.
+    """
+
+    def __init__(self, snapshot: Snapshot, documents: Named, max_age_s: float = math.inf) -> None:
+        self.snapshot = snapshot
+        self.as_of = snapshot.as_of
+        self.counters = snapshot.counters
+        self.totals = snapshot.totals
+        self.columns = {counter.name: at for at, counter in enumerate(snapshot.counters)}
+        self._by_row = np.array([c.by != QUERIES for c in snapshot.counters], dtype=np.bool_)
+        self._documents = documents
+        self._max_age_s = max_age_s
+        self._tables = snapshot.tables
+        self._lock = threading.Lock()
+        self._own = threading.local()
+        keyed = {DOCUMENTS if name == PAIRS else name for name in self._tables} - {QUERIES}
+        # Of each row, the place of its document or value among the keys. Behind the rows there is
+        # room for more, which leads to the counts of what was never seen, as does row -1.
+        self._slots: dict[str, Int32] = {name: self._unseen(name, 1) for name in keyed}
+        self._known = 0
+        self._learn()
+
+    def usable(self, time: float) -> bool:
+        """Return whether a query of this time may read the counts."""
+        return not time or 0 <= time - self.as_of <= self._max_age_s
+
+    def values(self, texts: Sequence[str], listing: Int64, rows: Int32) -> NDArray[np.float32]:
+        """Return every counter for rows of listings, float32[n, counters]."""
+        if len(rows) and int(rows.max()) >= self._known:
+            self._learn()
+            rows = np.where(rows < self._known, rows, -1).astype(np.int32)
+        found = np.empty((len(self.counters), len(rows)), dtype=np.float32)
+        arrays, keys = self.snapshot.arrays, self._hashes(texts)
+        slots = {name: held.take(rows, mode="wrap") for name, held in self._slots.items()}
+        for name, columns in self._tables.items():
+            if name == QUERIES:
+                places = _found(arrays["query.keys"], keys)[listing]
+            elif name == PAIRS:
+                asked = _found(arrays["pair.keys"], keys)
+                places = self._pairs(asked, listing, slots[DOCUMENTS])
+            else:
+                places = slots[name]
+            for values, column in zip(arrays[f"{name}.values"], found[columns], strict=True):
+                # A mode other than "raise" lets it write straight into the column.
+                values.take(places, out=column, mode="clip")
+        unknown = rows < 0
+        if unknown.any():
+            found[np.ix_(self._by_row, unknown)] = np.nan
+        return found.T
+
+    def _hashes(self, texts: Sequence[str]) -> UInt64:
+        if PAIRS in self._tables or QUERIES in self._tables:
+            return hashes(map(normal_text, texts), len(texts))
+        return np.empty(0, dtype=np.uint64)
+
+    def _pairs(self, texts: Int64, listing: Int64, slots: Int32) -> Int64:
+        """Return the place of each row's pair among those counted, the last where it is none."""
+        offsets, counted = (self.snapshot.arrays[f"pair.{n}"] for n in ("offsets", "slots"))
+        parts, end, place_of = [], len(counted), self._places()
+        bounds = [0, len(slots)]
+        if len(texts) != 1:
+            bounds = np.searchsorted(listing, np.arange(len(texts) + 1)).tolist()
+        for text, start, stop in zip(texts.tolist(), bounds[:-1], bounds[1:], strict=True):
+            if text == len(offsets) - 1:
+                parts.append(np.full(stop - start, end))
+                continue
+            first = int(offsets[text])
+            part, asked = counted[first : offsets[text + 1]], slots[start:stop]
+            # A sparse set: whatever stands in the places that are not of this part, the comparison
+            # below refuses. Briggs and Torczon 1993, LOPLAS 2(1-4).
+            place_of[part] = np.arange(len(part), dtype=np.int32)
+            at = place_of.take(asked, mode="clip")
+            parts.append(np.where(part.take(at, mode="clip") == asked, first + at, end))
+        return parts[0] if len(parts) == 1 else np.concatenate([np.empty(0, np.int64), *parts])
+
+    def _places(self) -> Int32:
+        """Return room for a number for each document, this thread's own."""
+        room: Int32 | None = getattr(self._own, "places", None)
+        if room is None:
+            room = np.empty(len(self.snapshot.arrays["document.keys"]), dtype=np.int32)
+            self._own.places = room
+        return room
+
+    def _learn(self) -> None:
+        """Find the rows that the documents have taken in since the last time."""
+        with self._lock:
+            first, last = self._known, len(self._documents)
+            if last <= first:
+                return
+            if last >= len(next(iter(self._slots.values()), ())):
+                self._slots = {
+                    name: np.concatenate(
+                        [held[:first], self._unseen(name, last + last // 8 - first + 1)]
+                    )
+                    for name, held in self._slots.items()
+                }
+            for start in range(first, last, _CHUNK_ROWS):
+                rows = np.arange(start, min(start + _CHUNK_ROWS, last), dtype=np.int32)
+                for name, held in self._slots.items():
+                    held[start : start + len(rows)] = self._slots_of(name, rows)
+            self._known = last
+
+    def _unseen(self, table: str, rows: int) -> Int32:
+        return np.full(rows, len(self.snapshot.arrays[f"{table}.keys"]), dtype=np.int32)
+
+    def _slots_of(self, table: str, rows: Int32) -> Int32:
+        keys = self.snapshot.arrays[f"{table}.keys"]
+        if table == DOCUMENTS:
+            return _found(keys, hashes(self._documents.ids(rows), len(rows))).astype(np.int32)
+        field = table.partition("=")[2]
+        lists = self._documents.keywords(field, rows)
+        slots = np.full(len(rows), len(keys), dtype=np.int32)
+        filled = np.flatnonzero(np.diff(lists.offsets))
+        codes, of = np.unique(lists.values[lists.offsets[filled]], return_inverse=True)
+        values = self._documents.keyword_values(field, codes.astype(np.int32))
+        slots[filled] = _found(keys, hashes(values, len(values)))[of]
+        return slots
+
+
+def _found(keys: UInt64, asked: UInt64) -> NDArray[Any]:
+    """Return the place of each hash among ascending keys, their number where it is none."""
+    at = np.searchsorted(keys, asked)
+    if not len(keys):
+        return at
+    return np.where(keys.take(at, mode="clip") == asked, at, len(keys))

@@ -1,0 +1,250 @@
+"""The request log: what the service was asked, what its rankers saw, and what it showed.
+
+A log is a folder of Parquet files, one row a request. A file is there whole or not at all; what is
+still being written has another suffix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xxhash
+
+from cascade.candidates import Float32, Float64, Int32
+from cascade.errors import InputError, NotFoundError, OptionalDependencyError
+
+SUFFIX = ".parquet"
+_NO_FLOATS = np.zeros(0, dtype=np.float32)
+_NO_CHANCES = np.zeros(0, dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class LoggedStage:
+    """Hold what one stage saw and gave.
+
+    Attributes:
+        name: The stage.
+        model: The bundle it ran, as name/version.
+        window: The head rows it may score.
+        outcome: What became of it.
+        reason: Why it did not run as configured, else "".
+        ms: How long it took.
+        names: The features, in the order of the matrix's columns.
+        matrix: float32[rows, f] that the model was given; no rows if the stage did not run.
+        scores: float32[rows] that it gave.
+    """
+
+    name: str
+    model: str
+    window: int
+    outcome: str
+    reason: str
+    ms: float
+    names: tuple[str, ...]
+    matrix: Float32
+    scores: Float32
+
+
+@dataclass(frozen=True)
+class LoggedBusiness:
+    """Hold what the business layer did.
+
+    Attributes:
+        policy: Names its policy, objectives and rules; other settings, another name.
+        outcome: What became of it.
+        reason: Why the policy's order was not used, else "".
+        preference: The shares that were used, those of the configuration included.
+        utilities: float32[w] of its window, none if the policy did not run.
+        max_displacement: How many ranks the policy may carry a row.
+        arranged: int32[n], the rank (from 0) before the rules of the row at each rank after them.
+        moves: What each rule moved: rule, document, rank before and after (from 1).
+    """
+
+    policy: str
+    outcome: str
+    reason: str
+    preference: Mapping[str, float]
+    utilities: Float32
+    max_displacement: int
+    arranged: Int32
+    moves: tuple[tuple[str, str, int, int], ...] = ()
+
+
+@dataclass(frozen=True)
+class LoggedRequest:
+    """Hold one request and its answer.
+
+    Attributes:
+        query_id: The query's id.
+        route: "search" or "rank".
+        text: What the shopper typed.
+        filters: As the request gave them.
+        preference: The share of each business objective, as the request gave them.
+        surface: Where the page was shown, if known.
+        time: Seconds since 1970.
+        session: The pseudonym of the session, None without consent.
+        visitor: The pseudonym of the visitor, None without consent.
+        consent: Whether the request may be linked with others.
+        seen: The documents that the visitor has seen, as features read them.
+        cascade: The name of the cascade.
+        generation: The index and catalogue that answered.
+        candidates: The m retrieved documents in retrieval's order, then the admitted ones.
+        admitted: How many of them were admitted by pins.
+        engine_scores: float32[m], the scores that retrieval gave.
+        columns: float32[m - admitted] by name: what else retrieval said of each document.
+        stages: The stages that were tried, in order.
+        business: What the business layer did, None if it did not run.
+        order: int32[n], the position in `candidates` of the row at each rank in the end.
+        scores: float32[n] of these rows.
+        swapped: The upper rank of each pair of neighbours that exploration swapped.
+        propensities: float64[n], the chance of each row to stand where it stood; empty without
+            exploration, when it is 1.
+        sort: The field that it was ordered by, with "-" for descending, in place of the stages.
+        collapse: The field of which one row a value was kept.
+        offset: The ranks before the page.
+        size: How many rows were asked for.
+        results: The documents of the page.
+    """
+
+    query_id: str
+    route: str
+    text: str
+    filters: Mapping[str, Any]
+    preference: Mapping[str, float]
+    surface: str | None
+    time: float
+    session: str | None
+    visitor: str | None
+    consent: bool
+    seen: tuple[str, ...]
+    cascade: str
+    generation: str
+    candidates: tuple[str, ...]
+    admitted: int
+    engine_scores: Float32
+    columns: Mapping[str, Float32]
+    stages: tuple[LoggedStage, ...]
+    business: LoggedBusiness | None
+    order: Int32
+    scores: Float32
+    offset: int
+    size: int
+    results: tuple[str, ...]
+    sort: str | None = None
+    collapse: str | None = None
+    swapped: tuple[int, ...] = ()
+    propensities: Float64 = field(default_factory=lambda: _NO_CHANCES)
+
+    @property
+    def models(self) -> dict[str, str]:
+        """The bundle that each stage ran, as name/version."""
+        return {stage.name: stage.model for stage in self.stages if stage.model}
+
+
+@dataclass(frozen=True)
+class RequestLog:
+    """Read the requests of a folder.
+
+    Attributes:
+        root: The folder.
+    """
+
+    root: Path
+
+    def files(self) -> list[Path]:
+        """Return the files in the order they were written.
+
+        Raises:
+            NotFoundError: If there is none.
+        """
+        found = sorted(self.root.glob(f"*{SUFFIX}"))
+        if not found:
+            raise NotFoundError(
+                f"{self.root} holds no request log; `cascade serve` writes one where "
+                "`log.path` names a folder"
+            )
+        return found
+
+    def requests(self, query_id: str | None = None) -> Iterator[LoggedRequest]:
+        """Yield the requests, a few in memory at a time.
+
+        Args:
+            query_id: Those of this query alone.
+
+        Raises:
+            NotFoundError: If there is no log.
+            InputError: If a file is no request log.
+            OptionalDependencyError: If pyarrow is not installed.
+        """
+        from cascade.events.request_columns import requests_in
+
+        for path in self.files():
+            yield from requests_in(path, query_id)
+
+    def sample(self, count: int) -> list[LoggedRequest]:
+        """Return `count` requests, those with the least hashes of their ids: the same each time.
+
+        Raises:
+            InputError: If the count is not positive.
+        """
+        from cascade.events.request_columns import ids_in
+
+        if count < 1:
+            raise InputError(f"a sample of {count} requests; accepted is 1 or more")
+        places = [
+            (share_of(query_id, "sample"), number, row)
+            for number, path in enumerate(self.files())
+            for row, query_id in enumerate(ids_in(path))
+        ]
+        wanted = {(number, row) for _, number, row in sorted(places)[:count]}
+        return list(self._at(wanted))
+
+    def _at(self, places: set[tuple[int, int]]) -> Iterator[LoggedRequest]:
+        from cascade.events.request_columns import requests_in
+
+        for number, path in enumerate(self.files()):
+            rows = {row for file, row in places if file == number}
+            if rows:
+                yield from requests_in(path, rows=rows)
+
+
+def shown_propensities(
+    candidates: Sequence[str],
+    order: Sequence[int],
+    propensities: Sequence[float],
+    results: Sequence[str],
+) -> list[float] | None:
+    """Return the chance of each row of a page to stand where it stood; None without exploration.
+
+    Rows beyond the candidates, which only far pages have, stand there for certain.
+    """
+    if not len(propensities):
+        return None
+    chance = {candidates[at]: share for at, share in zip(order, propensities, strict=True)}
+    return [chance.get(doc_id, 1.0) for doc_id in results]
+
+
+def share_of(query_id: str, what: str) -> float:
+    """Return a number in [0, 1) that depends on a query's id and what it is for alone."""
+    return xxhash.xxh3_64_intdigest(f"{what}:{query_id}".encode()) / 2.0**64
+
+
+def sampled(query_id: str, rate: float) -> bool:
+    """Return whether a request is kept; one id is kept by every replica or by none."""
+    return share_of(query_id, "log") < rate
+
+
+def need_pyarrow() -> None:
+    """Check that Parquet files can be read and written.
+
+    Raises:
+        OptionalDependencyError: If pyarrow is not installed.
+    """
+    try:
+        import pyarrow.parquet  # noqa: F401
+    except ImportError:
+        raise OptionalDependencyError("pyarrow", "logs") from None

@@ -1,0 +1,251 @@
+"""Blocks of a log on their way into Parquet: times, pseudonyms, types; the bad goes aside."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cascade.errors import OptionalDependencyError
+from cascade.events.lines import Block
+from cascade.events.parsed import Events, Id, Parsed, Refused, Searches
+from cascade.events.pseudonyms import Pseudonyms
+from cascade.events.tables import EVENTS, SEARCHES
+from cascade.events.times import seconds
+
+NO_TIME = "no time that can be read"
+RAW_BYTES = 2_000
+# Beside the log's own columns, staged rows say what the rules decide by.
+_RULED = {"consent": "BOOLEAN", "robot": "BOOLEAN"}
+STAGED = {
+    "searches": {**SEARCHES, **_RULED},
+    "events": {**EVENTS, **_RULED, "text": "VARCHAR"},
+}
+QUARANTINE = {
+    "source": "VARCHAR",
+    "line": "BIGINT",
+    "reason": "VARCHAR",
+    "detail": "VARCHAR",
+    "raw": "VARCHAR",
+    "imported": "DOUBLE",
+}
+
+
+@dataclass
+class Tally:
+    """Count what was read.
+
+    Attributes:
+        lines: How many lines were not empty.
+        searches: How many of them are searches.
+        events: How many events there are of each of our actions.
+        others: How many lines there are of each other action or kind, which are left out.
+        refused: How many lines are in quarantine, by reason.
+        gaps: How many searches lack a time, session or visitor that an event may know.
+        worded: How many events carry the text of their query.
+        refusing: How many rows came without consent.
+        robots: How many rows name a known robot.
+    """
+
+    lines: int = 0
+    searches: int = 0
+    events: Counter[str] = field(default_factory=Counter)
+    others: Counter[str] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)
+    gaps: int = 0
+    worded: int = 0
+    refusing: int = 0
+    robots: int = 0
+
+
+@dataclass
+class Staging:
+    """Write blocks into a folder: `searches.parquet`, `events.parquet`, `quarantine.parquet`.
+
+    Attributes:
+        folder: An empty folder.
+        pseudonyms: Name sessions and visitors.
+        robots: Patterns of user agents, and of names of visitors, that are robots.
+        time: Of the import, in seconds since 1970.
+        tally: What was written so far.
+        example: The first line that was refused.
+    """
+
+    folder: Path
+    pseudonyms: Pseudonyms
+    robots: Sequence[str]
+    time: float
+    tally: Tally = field(default_factory=Tally)
+    example: str = ""
+    _writers: dict[str, Any] = field(default_factory=dict)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for writer in self._writers.values():
+            writer.close()
+
+    def add(self, block: Block, parsed: Parsed) -> None:
+        """Write what was read from one block."""
+        tally = self.tally
+        tally.lines += parsed.lines
+        tally.others.update(parsed.others)
+        if parsed.searches.line:
+            self._add_searches(parsed.searches)
+        if parsed.events.line:
+            self._add_events(parsed.events, parsed.refused)
+        if parsed.refused:
+            self._refuse(block, parsed.refused)
+
+    def _add_searches(self, read: Searches) -> None:
+        times = seconds(read.time)
+        columns: dict[str, Any] = {
+            "query_id": _texts(read.query_id),
+            "text": read.text,
+            "time": _nullable(times),
+            **self._visits(read, times),
+            "results": read.results,
+            "propensities": read.propensities,
+        }
+        self.tally.searches += len(read.line)
+        known = zip(columns["time"], columns["session"], columns["visitor"], strict=True)
+        self.tally.gaps += sum(None in row for row in known)
+        self._write("searches", columns)
+
+    def _add_events(self, read: Events, refused: list[Refused]) -> None:
+        times = seconds(read.time)
+        if np.isnan(times).any():
+            at = np.nonzero(np.isnan(times))[0].tolist()
+            refused += [Refused(read.line[i], NO_TIME, repr(read.time[i])) for i in at]
+            kept = np.nonzero(~np.isnan(times))[0].tolist()
+            read = Events(**{k: [v[i] for i in kept] for k, v in vars(read).items()})
+            times = times[kept]
+        self.tally.events.update(read.action)
+        self.tally.worded += len(read.text) - read.text.count(None)
+        columns = {
+            "query_id": _texts(read.query_id),
+            "action": read.action,
+            "doc_id": _texts(read.doc_id),
+            "rank": read.rank,
+            "time": times,
+            **self._visits(read, times),
+            "value": read.value,
+            "text": read.text,
+        }
+        self._write("events", columns)
+
+    def _visits(self, read: Searches | Events, times: NDArray[np.float64]) -> dict[str, list[Any]]:
+        """Return who it was, by pseudonyms; whoever gave no consent, or has no time, is nobody."""
+        refusing, timeless = read.consent.count(False), np.isnan(times)
+        nobody: list[bool] = []
+        if refusing or timeless.any():
+            told = zip(read.consent, timeless.tolist(), strict=True)
+            nobody = [consent is False or no for consent, no in told]
+        named = {}
+        for name in ("session", "visitor"):
+            ids = _texts(getattr(read, name))
+            if nobody:
+                ids = [None if no else x for no, x in zip(nobody, ids, strict=True)]
+            named[name] = self.pseudonyms.column(ids, np.nan_to_num(times))
+        agents = [agent or who for agent, who in zip(read.agent, read.visitor, strict=True)]
+        robots = {agent: self._is_robot(agent) for agent in set(agents)}
+        robot = [robots[agent] for agent in agents]
+        self.tally.refusing += refusing
+        self.tally.robots += sum(robot)
+        return {**named, "surface": read.surface, "consent": read.consent, "robot": robot}
+
+    def _is_robot(self, agent: Id) -> bool:
+        if agent is None or not self.robots:
+            return False
+        text = str(agent)
+        return any(re.search(pattern, text, re.IGNORECASE) for pattern in self.robots)
+
+    def _refuse(self, block: Block, refused: list[Refused]) -> None:
+        lines = block.lines()
+        raw = [lines[r.line][:RAW_BYTES].decode(errors="replace") for r in refused]
+        if not self.example:
+            first = refused[0]
+            detail = f", {first.detail}" if first.detail else ""
+            self.example = f"line {block.first + first.line}: {first.reason}{detail}"
+        self.tally.refused.update(r.reason for r in refused)
+        columns = {
+            "source": [block.source] * len(refused),
+            "line": [block.first + r.line for r in refused],
+            "reason": [r.reason for r in refused],
+            "detail": [r.detail for r in refused],
+            "raw": raw,
+            "imported": [self.time] * len(refused),
+        }
+        self._write("quarantine", columns)
+
+    def _write(self, table: str, columns: dict[str, Any]) -> None:
+        pa, parquet = arrow()
+        kinds = QUARANTINE if table == "quarantine" else STAGED[table]
+        schema = arrow_schema(kinds)
+        arrays = [pa.array(columns[name], type=schema.field(name).type) for name in kinds]
+        if table not in self._writers:
+            path = self.folder / f"{table}.parquet"
+            self._writers[table] = parquet.ParquetWriter(path, schema, compression="zstd")
+        self._writers[table].write_table(pa.Table.from_arrays(arrays, schema=schema))
+
+
+def arrow() -> tuple[Any, Any]:
+    """Return `pyarrow` and `pyarrow.parquet`.
+
+    Raises:
+        OptionalDependencyError: If pyarrow is not installed.
+    """
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError:
+        raise OptionalDependencyError("pyarrow", "logs") from None
+    return pyarrow, pyarrow.parquet
+
+
+def arrow_schema(kinds: dict[str, str]) -> Any:  # noqa: ANN401  (pyarrow has no types)
+    """Return the Arrow schema of columns whose types are told in DuckDB's words."""
+    pa, _ = arrow()
+    types = {
+        "VARCHAR": pa.string(),
+        "VARCHAR[]": pa.list_(pa.string()),
+        "DOUBLE": pa.float64(),
+        "DOUBLE[]": pa.list_(pa.float64()),
+        "INTEGER": pa.int32(),
+        "BIGINT": pa.int64(),
+        "BOOLEAN": pa.bool_(),
+    }
+    return pa.schema([(name, types[kind]) for name, kind in kinds.items()])
+
+
+def _texts(ids: Sequence[Id]) -> list[str | None]:
+    if set(map(type, ids)) <= {str, type(None)}:
+        return cast(list[str | None], ids)
+    return [_text(x) for x in ids]
+
+
+def _text(given: Id) -> str | None:
+    if given is None or isinstance(given, str):
+        return given
+    # A number of a log is an id: 7.0 is the same one as 7.
+    return str(int(given)) if given == int(given) else repr(given)
+
+
+def _nullable(times: NDArray[np.float64]) -> list[float | None]:
+    found: list[float | None] = times.tolist()
+    for at in np.nonzero(np.isnan(times))[0].tolist():
+        found[at] = None
+    return found

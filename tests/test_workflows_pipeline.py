@@ -1,0 +1,97 @@
+"""The pipeline on a real shop: what a run does, keeps, refuses, and goes on with after a kill."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from cascade.config import load_config, registry_of
+from cascade.errors import InputError
+from cascade.workflows.pipeline import STEPS, pipeline_status, run_pipeline
+from cascade.workflows.train import train_config
+
+# The lines for drift and latency say nothing on so few queries and so busy a machine.
+QUICK = ["stages.1.trees.rounds=12", "gate.psi=50", "gate.slower=1000"]
+
+
+@pytest.fixture
+def shop(demo_folder: Path, tmp_path: Path) -> Path:
+    folder = tmp_path / "demo"
+    shutil.copytree(demo_folder, folder)
+    return folder
+
+
+def configured(shop: Path, *overrides: str):
+    return load_config(shop / "cascade.toml", [*QUICK, *overrides])["shop"]
+
+
+def statuses(records):
+    return {record.name: record.status for record in records}
+
+
+def test_a_run_promotes_what_passes_and_the_next_one_keeps_it(shop):
+    # A gate that accepts any loss: whether the new models are better is not asked here.
+    easy = ["gate.min_gain=-1.0", "gate.margin=1.0", "gate.bucket_loss=1.0"]
+    config, judgments = configured(shop, *easy), shop / "shop" / "judgments.tsv"
+    before = registry_of(config).aliases("shop-trees")["live"]
+    first = run_pipeline(config, judgments)
+    assert statuses(first.steps) == dict.fromkeys(STEPS, "done")
+    after = registry_of(config).aliases("shop-trees")
+    assert after["live"] == before + 1
+    assert after["previous"] == before
+    second = run_pipeline(config, judgments)
+    assert statuses(second.steps) == dict.fromkeys(STEPS, "kept")
+    assert registry_of(config).versions("shop-trees")[-1] == before + 1
+    changed = run_pipeline(configured(shop, *easy, "evaluation.resamples=200"), judgments)
+    kept = {record.name for record in changed.steps if record.status == "kept"}
+    assert kept == {"features", "train"}
+
+
+def test_a_refused_run_says_why_and_leaves_what_is_live(shop):
+    # A gain that nothing can reach.
+    config, judgments = configured(shop, "gate.min_gain=0.9"), shop / "shop" / "judgments.tsv"
+    before = registry_of(config).aliases("shop-trees")["live"]
+    report = run_pipeline(config, judgments)
+    assert statuses(report.steps)["gate"] == "refused"
+    assert statuses(report.steps)["promote"] == "not run"
+    assert "quality" in report.bad.reason
+    assert registry_of(config).aliases("shop-trees")["live"] == before
+    assert statuses(pipeline_status(config))["gate"] == "refused"
+    train_config(config, judgments)
+    with_others = run_pipeline(config, judgments)
+    assert "another training came between" in with_others.bad.reason
+
+
+def test_a_killed_run_goes_on_with_the_step_it_was_at(shop):
+    command = [sys.executable, "-m", "cascade", "pipeline", "run", "--json"]
+    command += ["--judgments", "shop/judgments.tsv"]
+    for override in (*QUICK, "gate.min_gain=-1.0", "gate.margin=1.0", "gate.bucket_loss=1.0"):
+        command += ["--set", override]
+    process = subprocess.Popen(command, cwd=shop, stdout=subprocess.DEVNULL)
+    folder = shop / "var" / "pipeline" / "shop"
+    until = time.monotonic() + 120
+    while not (folder / "features.json").exists():
+        assert process.poll() is None
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (folder / "train.json").exists()
+    done = subprocess.run(command, cwd=shop, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = {s["name"]: s["status"] for s in json.loads(done.stdout)["steps"]}
+    assert found.pop("features") == "kept"
+    assert set(found.values()) == {"done"}
+
+
+def test_judgments_must_be_named(shop):
+    with pytest.raises(InputError, match=r"set pipeline\.judgments"):
+        run_pipeline(configured(shop))
+    with pytest.raises(InputError, match="there is no file"):
+        run_pipeline(configured(shop, "pipeline.judgments='nowhere.tsv'"))

@@ -54,6 +54,7 @@ SETTINGS = {
     "cross": {"parts": ["query.first_word", "brand"]},
     "expression": {"formula": "log1p(abs(x_number)) / x_bm25 + x_zscore"},
     "surface": {"surface": "app"},
+    "stage_score": {"stage": "linear"},
     "rate": {"by": "document", "of": "click"},
     "count": {"by": "document", "action": "click"},
     "seen_before": {},

@@ -1,4 +1,4 @@
-"""Aliases: several names switched as one, an interrupted switch, and bundles of earlier releases."""
+"""Aliases: several names switched as one, interrupted switches, and bundles of before."""
 
 import hashlib
 import json

@@ -26,7 +26,7 @@ def shop(tmp_path_factory):
     """The configuration of a shop with a log of searches and rankings of every kind."""
     folder = tmp_path_factory.mktemp("replay")
     write_logged_shop(folder)
-    config = opened_config(folder, "exploration.swap_share=0.6")
+    config = opened_config(folder, "exploration.swap_share=0.5")
     with Logging(config) as logging:
         for number, text in enumerate(TEXTS):
             logging.ask(text=text, query_id=f"plain{number}", surface="app")

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from cascade.cli import main
 from cascade.events.requests import RequestLog
-from cascade.features.numeric import NumberFeature
+from cascade.features.numeric import Number
 from cascade.workflows import build_index
 from cascade.workflows.skew import FeatureSkew, SkewReport, skew
 from tests.logged_shop import (
@@ -87,14 +87,14 @@ def head(request):
 
 
 def test_an_implementation_that_changed_is_found(shop, monkeypatch):
-    whole = NumberFeature.values
+    whole = Number.values
 
     def wrong(self, candidates):
         values = whole(self, candidates)
         return values + 1 if self.name == "the_stock" else values
 
     # The planted fault: the code of one feature gives other numbers under the same version.
-    monkeypatch.setattr(NumberFeature, "values", wrong)
+    monkeypatch.setattr(Number, "values", wrong)
     report = skew(shop, requests_of(shop))
     differing = {f.feature for f in report.features if f.differing}
     assert differing == {"the_stock"}
@@ -115,7 +115,7 @@ def test_missing_values_are_equal_and_differ_from_numbers(shop):
     [found] = [f for f in report.features if f.differing]
     assert (found.stage, found.feature, found.differing, found.largest) == (
         "cheap",
-        "price",
+        "the_price",
         1,
         0.0,
     )

@@ -17,6 +17,7 @@ def test_a_dataset_reads_back_bit_for_bit(tmp_path):
         grades=np.array([0, 1, 2, 3, 0, 0.5, 1], np.float32),
         offsets=np.array([0, 3, 4, 7]),
         query_ids=("x", "y", "z"),
+        counts={},
     )
     path = tmp_path / "rows.txt"
     write_svmlight(path, dataset)

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -9,9 +10,14 @@ import pytest
 
 from cascade.candidates import Query
 from cascade.config import open_cascade, registry_of
+from cascade.config.settings import ServiceSettings
 from cascade.drift import reference_of
 from cascade.errors import ChecksumError, InputError, NotFoundError, RefusedError
+from cascade.protocols import NEVER
 from cascade.registry import LIVE, read_decisions, text_digest
+from cascade.service import Metrics, Service, Switch, logger_of
+from cascade.service.bodies import SearchBody
+from cascade.workflows import build_index
 from cascade.workflows.promote import promote_config, rollback_config
 from tests.cup_models import MODEL, QUERIES, configured, linear, save, slowed, write_judgments
 from tests.small_shop import CHEAPEST, write_shop
@@ -212,3 +218,42 @@ def test_a_model_that_became_live_meanwhile_stops_the_promotion(config):
     with pytest.raises(RefusedError, match="became live"):
         registry.promote({MODEL: 2}, {MODEL: 1})
     assert registry.aliases(MODEL)[LIVE] == 3
+
+
+def logged_by(config):
+    """Serve ten searches into a log, and return the configuration that names it."""
+    metrics = Metrics()
+    logger = logger_of(config, metrics.logged)
+    logger.writer.start()
+    switch = Switch({"plain": open_cascade(config)})
+    service = Service(switch, ServiceSettings(), time.time, metrics, observers=(logger,))
+    for text in QUERIES[:10]:
+        service.search(SearchBody(text=text), NEVER)
+    logger.writer.stop()
+    switch.close()
+
+
+def test_features_that_differ_from_the_logged_ones_are_refused(shop, started, tmp_path, judgments):
+    shutil.copytree(started, tmp_path / "models")
+    log = f"log.path={json.dumps(str(tmp_path / 'log'))}"
+    config = configured(shop, tmp_path / "models", "gate.slack_ms=2.0", log)
+    save(config, BEST)
+    lines = {
+        c.line: c.passed for c in promote_config(config, judgments=judgments, switch=False).checks
+    }
+    assert lines["log"] is None
+    logged_by(config)
+    promotion = promote_config(config, judgments=judgments, switch=False)
+    line = next(c for c in promotion.checks if c.line == "log")
+    assert (line.passed, line.values["requests"]) == (True, 10)
+    # The shop changes its prices' unit in its feed: what is computed is no longer what was logged.
+    other = tmp_path / "other"
+    shutil.copytree(shop.parent, other)
+    products = other / "products.ndjson"
+    rows = [json.loads(row) for row in products.read_text().splitlines()]
+    products.write_text("\n".join(json.dumps({**r, "price": r["price"] * 100}) for r in rows))
+    moved = configured(other / shop.name, tmp_path / "models", "gate.slack_ms=2.0", log)
+    build_index(moved, [products])
+    refused = promote_config(moved, judgments=judgments)
+    assert "skew" in refused_by(refused)
+    assert registry_of(config).aliases(MODEL)[LIVE] == 1

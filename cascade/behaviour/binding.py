@@ -14,6 +14,7 @@ from cascade.behaviour.counters import normal_text
 from cascade.behaviour.snapshot import DOCUMENTS, PAIRS, QUERIES, Snapshot, UInt64, hashes
 
 _CHUNK_ROWS = 100_000
+_NONE = np.empty(0, dtype=np.int32)
 Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
 
@@ -112,19 +113,18 @@ class BoundCounts:
         arrays, keys = self.snapshot.arrays, self._hashes(texts)
         slots = {name: held.take(rows, mode="wrap") for name, held in self._slots.items()}
         for name, columns in self._tables.items():
+            values = arrays[f"{name}.values"]
             if name == QUERIES:
-                places = _found(arrays["query.keys"], keys)[listing]
-            elif name == PAIRS:
+                asked = _found(arrays["query.keys"], keys)
+                found[columns] = values[asked].T.take(listing, axis=1)
+                continue
+            places: NDArray[np.integer[Any]] = slots.get(name, _NONE)
+            if name == PAIRS:
                 asked = _found(arrays["pair.keys"], keys)
                 places = self._pairs(asked, listing, slots[DOCUMENTS])
-            else:
-                places = slots[name]
-            for values, column in zip(arrays[f"{name}.values"], found[columns], strict=True):
-                # A mode other than "raise" lets it write straight into the column.
-                values.take(places, out=column, mode="clip")
-        unknown = rows < 0
-        if unknown.any():
-            found[np.ix_(self._by_row, unknown)] = np.nan
+            found[columns] = values.take(places, axis=0, mode="clip").T
+        if len(rows) and int(rows.min()) < 0:
+            found[np.ix_(self._by_row, rows < 0)] = np.nan
         return found.T
 
     def _hashes(self, texts: Sequence[str]) -> UInt64:

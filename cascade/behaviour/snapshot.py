@@ -40,10 +40,10 @@ class Snapshot:
         as_of: The moment, in seconds since 1970.
         counters: What is counted, those of one table side by side.
         totals: The sum of each counter over everything, rounded to float32.
-        arrays: Of each table: `keys` uint64[k], ascending, and `values` float32[counters, k + 1],
-            whose last column is 0. Pairs have the `keys` of texts, `offsets` int64[k + 1] of
+        arrays: Of each table: `keys` uint64[k], ascending, and `values` float32[k + 1, counters],
+            whose last row is 0. Pairs have the `keys` of texts, `offsets` int64[k + 1] of
             their parts, `slots` int32[p] among the keys of documents, ascending in each part,
-            and `values` float32[counters, p + 1].
+            and `values` float32[p + 1, counters].
     """
 
     as_of: float
@@ -59,7 +59,7 @@ class Snapshot:
 
     def counts(self) -> dict[str, int]:
         """Return how many documents, texts, pairs or values each table has counts of."""
-        return {name: self.arrays[f"{name}.values"].shape[1] - 1 for name in self.tables}
+        return {name: len(self.arrays[f"{name}.values"]) - 1 for name in self.tables}
 
 
 def hashes(texts: Iterable[str], count: int) -> UInt64:
@@ -196,12 +196,12 @@ def _distinct_of(keys: Sequence[UInt64]) -> UInt64:
 
 
 def _values(count: int, places: Sequence[NDArray[np.intp]], parts: Sequence[Counted]) -> Float32:
-    """Return float32[parts, count + 1] of what was counted; the last column is 0."""
+    """Return float32[count + 1, parts] of what was counted; the last row is 0."""
     summed = [
         np.bincount(at, part.values, minlength=count + 1)
         for at, part in zip(places, parts, strict=True)
     ]
-    return np.array(summed, dtype=np.float32)
+    return np.ascontiguousarray(np.array(summed, dtype=np.float32).T)
 
 
 def _plain(counter: Counter) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from cascade.cli.demo import demo
 from cascade.cli.events import events
 from cascade.cli.generations import gc, rollback, swap, verify
 from cascade.cli.index import index
+from cascade.cli.joins import join
 from cascade.cli.logs import replay, skew
 from cascade.cli.models import models
 from cascade.cli.offpolicy import offpolicy
@@ -35,7 +36,7 @@ def main() -> None:
 for command in (demo, adopt, index, train, evaluate, search, explain, models, serve, bench):
     main.add_command(command)
 main.add_command(events)
-for command in (judgments, propensities):
+for command in (join, judgments, propensities):
     events.add_command(command)
 main.add_command(behaviour)
 main.add_command(pipeline)

@@ -43,6 +43,9 @@ class GateSettings(Settings):
     psi: AboveZero = Field(
         0.25, description="how far features and scores may stand from the training reference"
     )
+    skew_share: Share = Field(
+        0.01, description="the share of logged rows that a feature may differ in, computed again"
+    )
     requests: Annotated[int, Field(ge=20)] = Field(
         1_000, description="held-out queries that are ranked at most, a fixed sample of them"
     )

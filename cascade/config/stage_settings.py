@@ -12,6 +12,11 @@ from cascade.config.base import Positive, Settings, Share
 class SplitSettings(Settings):
     """`[split]`: how queries are divided, by a hash of their text."""
 
+    by: Literal["query", "strict", "time"] = Field(
+        "query",
+        description='"strict" also drops training queries that share a relevant document with a '
+        'test query; "time" tests on the latest queries, of a log',
+    )
     validation: Share = Field(0.15, description="share of queries that stops the training early")
     test: Share = Field(0.2, description="share of queries that training never sees")
     seed: int = Field(0, description="another seed, another division")
@@ -28,6 +33,9 @@ class LinearSettings(Settings):
 
     l2: Annotated[float, Field(ge=0)] = Field(1e-3, description="ridge penalty")
     iterations: Positive = Field(200, description="most steps of the solver")
+    loss: Literal["pairwise", "logistic"] = Field(
+        "pairwise", description="of pairs of a listing, or of each row by itself"
+    )
 
 
 class TreeSettings(Settings):
@@ -67,6 +75,9 @@ class StageSettings(Settings):
     features: list[str] = Field(
         default_factory=lambda: ["*"], description="names or patterns of the features it reads"
     )
+    earlier_scores: bool = Field(
+        True, description="whether the scores of the stages before it are features as well"
+    )
     linear: LinearSettings = Field(
         default_factory=LinearSettings, description="fit of a linear ranker"
     )
@@ -79,6 +90,14 @@ class TrainingSettings(Settings):
     seed: int = Field(0, description="of samples and fits")
     negatives: Annotated[int, Field(ge=0)] = Field(
         40, description="unjudged rows of each retrieved list that count as grade 0"
+    )
+    heads: Literal["listing", "rows"] = Field(
+        "listing",
+        description="later stages learn from rows drawn anew from what is passed on to them, "
+        "or from those of the first stage's rows that are",
+    )
+    distil_share: Share = Field(
+        0.5, description="with --distil-from, how much the teacher's scores count beside grades"
     )
     gain: Literal["linear", "exponential"] = Field(
         "linear", description="gain of a grade in rank:ndcg: the grade, or 2^grade - 1"

@@ -16,7 +16,7 @@ from cascade.config.engines import open_engine, schema_of, store_of
 from cascade.config.settings import Config
 from cascade.config.stage_settings import StageSettings
 from cascade.errors import ConfigError, FingerprintError, InputError, nearest
-from cascade.features import Expression, Features, build_features, standard_features
+from cascade.features import Expression, Features, build_features, standard_features, stage_column
 from cascade.judgments import JudgmentColumns
 from cascade.measures import parse_measure
 from cascade.pipeline import Cascade, Exploration, Stage
@@ -123,7 +123,8 @@ def stage_features(
 ) -> Features:
     """Return the features that a stage reads, in the order of the whole set.
 
-    What a formula among them reads belongs to them.
+    What a formula among them reads belongs to them, and so do the scores of earlier stages, which
+    stand at the end.
 
     Raises:
         ConfigError: If a pattern names no feature.
@@ -137,7 +138,18 @@ def stage_features(
         if isinstance(feature, Expression) and feature.name in chosen:
             chosen |= {given.name for given in feature.inputs}
     definitions = [d for d in features.definitions() if d["name"] in chosen]
+    definitions += earlier_scores(config, stage)
     return build_features(definitions, schema, source=f"{config.path}, stage {stage.name}")
+
+
+def earlier_scores(config: Config, stage: StageSettings) -> list[dict[str, Any]]:
+    """Return the definitions of the earlier stages' scores, if the stage reads them."""
+    stages = config.settings.stages
+    before = stages[: stages.index(stage)] if stage.earlier_scores else []
+    return [
+        {"kind": "stage_score", "name": stage_column(earlier.name), "stage": earlier.name}
+        for earlier in before
+    ]
 
 
 def business_of(config: Config, schema: Schema) -> Business | None:

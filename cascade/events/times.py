@@ -25,7 +25,6 @@ def seconds(moments: Sequence[Moment]) -> NDArray[np.float64]:
     found = _zoned(moments)
     if found is None:
         found = np.fromiter((_seconds(given) for given in moments), np.float64, len(moments))
-    found[found >= LEAST_MS] /= 1e3
     with np.errstate(invalid="ignore"):
         found[~((found > 0) & (found < LAST_S))] = np.nan
     return found
@@ -60,6 +59,7 @@ def _seconds(given: Moment) -> float:
 
 def _number(given: str | float) -> float:
     try:
-        return float(given)
+        number = float(given)
     except (ValueError, OverflowError):
         return math.nan
+    return number / 1e3 if number >= LEAST_MS else number

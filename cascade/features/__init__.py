@@ -11,6 +11,7 @@ from cascade.features.behaviour import Count, Rate, counters_of
 from cascade.features.build import build_features
 from cascade.features.context import Hour, Surface, Weekday
 from cascade.features.crosses import Cross, cross_hash
+from cascade.features.earlier import StageScore, stage_column
 from cascade.features.engine import Column, EngineRank, EngineScore
 from cascade.features.expression import Expression
 from cascade.features.formula import Formula, parse_formula
@@ -94,6 +95,7 @@ __all__ = [
     "SessionAffinity",
     "SessionCloseness",
     "SessionSimilarity",
+    "StageScore",
     "Surface",
     "Weekday",
     "WholeMatch",
@@ -108,5 +110,6 @@ __all__ = [
     "number_of",
     "optional_field_of",
     "parse_formula",
+    "stage_column",
     "standard_features",
 ]

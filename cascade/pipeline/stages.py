@@ -12,6 +12,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from cascade.candidates import Candidates, Float32, joined
+from cascade.features.earlier import stage_column
 from cascade.pipeline.recording import Recording, StageRecord
 from cascade.pipeline.trace import Outcome, StageTrace
 from cascade.protocols import Deadline, FeatureSet, Ranker, Scores
@@ -168,7 +169,8 @@ def run_stage(
             scores = stage.ranker.score(head)
         order = _checked(scores.order, rows)
         heads = {name: _checked(values, rows) for name, values in scores.heads.items()}
-        reranked = head.with_columns(heads).reranked(order) if heads else head.reranked(order)
+        columns = {stage_column(stage.name): order, **heads}
+        reranked = head.with_columns(columns).reranked(order)
     except Exception as error:
         # A shopper never gets an error because a ranker had one, whatever it raised.
         _LOG.warning("stage %s is reverted", stage.name, exc_info=True)

@@ -70,6 +70,19 @@ class Dataset:
             times=None if self.times is None else self.times[chosen],
         )
 
+    def rows(self, chosen: NDArray[np.bool_]) -> Dataset:
+        """Return the rows that a mask bool[n] selects; a listing may end up empty."""
+        owners = np.repeat(np.arange(len(self.query_ids)), np.diff(self.offsets))
+        lengths = np.bincount(owners[chosen], minlength=len(self.query_ids))
+        return replace(
+            self,
+            matrix=self.matrix[chosen],
+            grades=self.grades[chosen],
+            offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+            tasks={name: events[chosen] for name, events in self.tasks.items()},
+            positions=None if self.positions is None else self.positions[chosen],
+        )
+
     def columns(self, names: Sequence[str]) -> Dataset:
         """Return the dataset with these features alone, in this order."""
         at = [self.names.index(name) for name in names]
@@ -144,12 +157,15 @@ class Sampling:
         negatives: How many unjudged rows of a listing are added as grade 0.
         minimum_match: As in serving.
         seed: Of the sample.
+        pass_on: Returns what of the retrieved listings comes to the stage that is trained, with
+            the columns that earlier stages add; None means all of it.
     """
 
     size: int = 1_000
     negatives: int = 40
     minimum_match: float = 0.0
     seed: int = 0
+    pass_on: Callable[[Candidates], Candidates] | None = None
 
 
 def retrieved_dataset(
@@ -184,6 +200,8 @@ def retrieved_dataset(
         batch = query_ids[start : start + BATCH_QUERIES]
         queries = [ask(q, judgments.texts[q]) for q in batch]
         found = features.prepared(engine.retrieve(queries, sampling.size, asked).candidates)
+        if sampling.pass_on is not None:
+            found = sampling.pass_on(found)
         grades = grades_of(found, judgments)
         chosen = _chosen(found, np.isfinite(grades), sampling)
         known = int(np.count_nonzero(np.isfinite(grades)))

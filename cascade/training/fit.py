@@ -20,6 +20,8 @@ FEW_LISTINGS = 40
 SMALL_VALUES = 10_000_000
 FOLDS = 5
 
+Losses = Callable[[Float64], tuple[float, Float64]]
+
 
 @dataclass(frozen=True)
 class Fit:
@@ -45,6 +47,7 @@ class LinearOptions:
     l2: float = 1e-3
     iterations: int = 200
     seed: int = 0
+    loss: Literal["pairwise", "logistic"] = "pairwise"
 
 
 @dataclass(frozen=True)
@@ -65,10 +68,11 @@ class TreeOptions:
 
 
 def fit_linear(train: Dataset, options: LinearOptions) -> Fit:
-    """Fit weights by pairwise logistic loss on standardised features (RankNet's loss, linear).
+    """Fit weights by a logistic loss on standardised features, of pairs or of single rows.
 
-    Burges et al., "Learning to Rank using Gradient Descent", ICML 2005. Pairs are drawn within
-    listings and weighed by the difference of their grades.
+    Pairwise it is RankNet's loss (Burges et al., "Learning to Rank using Gradient Descent", ICML
+    2005): pairs are drawn within listings and weighed by the difference of their grades. Row by
+    row, a grade over the highest one is the chance that a row is relevant.
 
     Args:
         train: The rows.
@@ -81,29 +85,29 @@ def fit_linear(train: Dataset, options: LinearOptions) -> Fit:
     dataset = teaching(train)
     fill, mean, scale = _standardisation(dataset.matrix)
     rows = _standardised(dataset.matrix, fill, mean, scale)
-    better, worse, weight = _pairs(dataset, options.seed)
-    total = weight.sum()
+    by_pairs = options.loss == "pairwise"
+    losses = _pair_losses(dataset, options.seed) if by_pairs else _row_losses(dataset)
+    width = rows.shape[1]
 
-    def loss(weights: Float64) -> tuple[float, Float64]:
-        scores = rows @ weights
-        margin = scores[better] - scores[worse]
-        value = float(weight @ np.logaddexp(0.0, -margin)) / total
-        pull = -weight / (1.0 + np.exp(np.clip(margin, -500, 500))) / total
-        per_row = np.bincount(better, pull, len(rows)) - np.bincount(worse, pull, len(rows))
-        gradient = per_row @ rows + 2 * options.l2 * weights
-        return value + options.l2 * float(weights @ weights), gradient
+    # The last entry is the bias, which pairs of one listing do not move.
+    def loss(solution: Float64) -> tuple[float, Float64]:
+        weights = solution[:width]
+        value, per_row = losses(rows @ weights + solution[width])
+        slope = per_row @ rows + 2 * options.l2 * weights
+        bias_slope = 0.0 if by_pairs else float(per_row.sum())
+        return value + options.l2 * float(weights @ weights), np.append(slope, bias_slope)
 
     found = minimize(
         loss,
-        np.zeros(rows.shape[1]),
+        np.zeros(width + 1),
         jac=True,
         method="L-BFGS-B",
         options={"maxiter": options.iterations},
     )
-    weights = found.x.astype(np.float32)
+    weights, bias = found.x[:width].astype(np.float32), np.float32(found.x[width])
     model = LinearModel(
         weights=weights,
-        bias=0.0,
+        bias=float(bias),
         mean=mean.astype(np.float32),
         scale=scale.astype(np.float32),
         fill=fill.astype(np.float32),
@@ -111,13 +115,12 @@ def fit_linear(train: Dataset, options: LinearOptions) -> Fit:
     )
 
     def predict(probe: Float32) -> Float32:
-        scores = _standardised(probe, fill, mean, scale) @ weights
+        scores = _standardised(probe, fill, mean, scale) @ weights + bias
         return np.asarray(scores, dtype=np.float32)
 
     summary = {
         "loss": float(found.fun),
         "iterations": int(found.nit),
-        "pairs": len(better),
         "weights": largest(train.names, weights),
     }
     return Fit(linear_to_onnx(model), predict, None, summary)
@@ -270,6 +273,37 @@ def _standardised(matrix: Float32, fill: Float64, mean: Float64, scale: Float64)
     return np.clip(standard, -CLIP_DEVIATIONS, CLIP_DEVIATIONS)
 
 
+def _pair_losses(dataset: Dataset, seed: int) -> Losses:
+    """Return what gives the mean loss of drawn pairs, and its slope by each row's score."""
+    better, worse, weight = _pairs(dataset, seed)
+    weight = weight / weight.sum()
+
+    def losses(scores: Float64) -> tuple[float, Float64]:
+        margin = scores[better] - scores[worse]
+        value = float(weight @ np.logaddexp(0.0, -margin))
+        pull = -weight / (1.0 + np.exp(np.clip(margin, -500, 500)))
+        count = len(scores)
+        return value, np.bincount(better, pull, count) - np.bincount(worse, pull, count)
+
+    return losses
+
+
+def _row_losses(dataset: Dataset) -> Losses:
+    """Return what gives the mean loss of rows, and its slope by each row's score."""
+    lengths = np.diff(dataset.offsets)
+    of_listing = np.ones(len(lengths)) if dataset.weights is None else dataset.weights
+    # Every listing counts alike, however many rows of it were judged.
+    weight = np.repeat(of_listing / np.maximum(lengths, 1), lengths).astype(np.float64)
+    weight /= weight.sum()
+    wanted = dataset.grades.astype(np.float64) / float(dataset.grades.max())
+
+    def losses(scores: Float64) -> tuple[float, Float64]:
+        value = float(weight @ (np.logaddexp(0.0, scores) - wanted * scores))
+        return value, weight * (1.0 / (1.0 + np.exp(-np.clip(scores, -500, 500))) - wanted)
+
+    return losses
+
+
 def _pairs(dataset: Dataset, seed: int) -> tuple[Int64, Int64, Float64]:
     """Draw pairs of rows of one listing with different grades, the better one first."""
     rng = np.random.default_rng(seed)
@@ -284,6 +318,8 @@ def _pairs(dataset: Dataset, seed: int) -> tuple[Int64, Int64, Float64]:
     # Every listing counts alike, however many rows of it were judged.
     pairs = np.bincount(owners[better], minlength=len(lengths))
     weight = np.abs(gap[gap != 0]).astype(np.float64) / pairs[owners[better]]
+    if dataset.weights is not None:
+        weight *= dataset.weights[owners[better]]
     return better, worse, weight
 
 

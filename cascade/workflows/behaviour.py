@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -12,12 +12,21 @@ import numpy as np
 
 from cascade.behaviour import Counter, snapshot_of
 from cascade.candidates import Documents, Int32
+from cascade.catalogue import Catalogue
+from cascade.catalogue.live import LiveCatalogue
 from cascade.config import Config, features_of, registry_of, schema_of
-from cascade.config.engines import behaviour_store_of, index_of, open_engine, store_of
+from cascade.config.engines import (
+    behaviour_store_of,
+    has_log,
+    index_of,
+    log_of,
+    store_of,
+)
 from cascade.errors import InputError, NotFoundError, OptionalDependencyError
 from cascade.events.counting import counted
 from cascade.events.tables import EventLog
 from cascade.features import build_features, counters_of
+from cascade.indexing.updates import open_live
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -143,10 +152,14 @@ def groups_of(config: Config, counters: Sequence[Counter]) -> dict[str, pa.Table
     fields = list(dict.fromkeys(counter.field for counter in counters if counter.field))
     if not fields:
         return {}
-    engine, documents = open_engine(config, schema_of(config))
-    with closing(engine):
-        rows = documents.current()
-        return {field: _first_values(documents, field, rows.astype(np.int32)) for field in fields}
+    generation = store_of(config).live()
+    base = Catalogue.open(generation.catalogue, schema_of(config))
+    # Without the counts that are live, which may be what has to be counted again.
+    documents = (
+        open_live(base, log_of(config), generation) if has_log(config) else LiveCatalogue(base)
+    )
+    rows = documents.current().astype(np.int32)
+    return {field: _first_values(documents, field, rows) for field in fields}
 
 
 def _first_values(documents: Documents, field: str, rows: Int32) -> pa.Table:

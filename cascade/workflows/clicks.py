@@ -195,7 +195,8 @@ def click_grades(pages: Pages, settings: ClickSettings, chances: Propensities | 
     else:
         looked = chances.of(pages.row_surfaces, pages.ranks)
         exposed = pages.per_pair(np.maximum(looked, settings.clip))
-    top = max(settings.events.values())
+    # A row on which everything counted happened is one full trial.
+    top = sum(settings.events.values())
     prior = settings.strength * usual(exposed)
     return scaled(smoothed(gained / top, exposed, prior), settings.top_grade)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,6 +15,7 @@ from cascade.evaluation import Bootstrap, Randomisation
 from cascade.rankers import OnnxRanker
 from cascade.registry import Bundle
 from cascade.training.parity import MINIMUM_ROWS, TOLERANCE
+from cascade.workflows.skew import SkewReport
 
 LEAST_IN_BUCKET = 5
 _SURE = 4.0  # standard deviations that chance exceeds once in 30,000
@@ -143,6 +144,29 @@ def latency_check(candidate: Float64, live: Float64 | None, gate: GateSettings) 
     beside = "" if live is None else f", live {values['live_p95_ms']:.2f} ms"
     detail = "; ".join(wrong) or f"p95 {p95:.2f} ms{beside}, p99 {p99:.2f} ms"
     return Check("latency", not wrong, detail, values)
+
+
+def logged_check(report: SkewReport, features: Collection[str], gate: GateSettings) -> Check:
+    """Say whether the service computes what the log says that rankers saw.
+
+    Args:
+        report: Logged features against the same computed again.
+        features: Those that the candidates read; others concern them not.
+        gate: The bound.
+    """
+    values = {"requests": float(report.requests)}
+    if not report.requests:
+        why = next(iter(report.uncompared), "the log has none")
+        return Check("log", None, f"no logged request can be compared: {why}", values)
+    wrong = [f for f in report.beyond(gate.skew_share) if f.feature in features]
+    if not wrong:
+        return Check("log", True, f"{report.requests:,} logged requests give the same", values)
+    shown = ", ".join(f"{f.feature} in {f.share:.1%}" for f in wrong[:3])
+    detail = (
+        f"features differ from those that were logged: {shown} of the rows; accepted is "
+        f"{gate.skew_share:.1%} (gate.skew_share). `cascade skew` shows them"
+    )
+    return Check("log", False, detail, values)
 
 
 def skew_check(

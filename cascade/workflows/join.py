@@ -9,8 +9,8 @@ from cascade.errors import NotFoundError, RefusedError
 from cascade.events.histories import write_histories
 from cascade.events.joins import Joining, Written, write_joined
 from cascade.events.leaks import leaks
-from cascade.events.tables import EventLog
 from cascade.workflows.behaviour import groups_of, needed_counters
+from cascade.workflows.events import log_of
 
 _NAMED_LEAKS = 10
 
@@ -28,7 +28,7 @@ def join_events(config: Config, path: Path, histories: Path | None = None) -> Wr
         NotFoundError: If there is no log, or no index to take the values of a field from.
         OptionalDependencyError: If what reads logs is not installed.
     """
-    log = _log(config)
+    log = log_of(config)
     path.parent.mkdir(parents=True, exist_ok=True)
     written = write_joined(log, _joining(config), path)
     if histories is not None:
@@ -48,7 +48,7 @@ def check_joined(config: Config, path: Path, sample: int) -> None:
     """
     if not path.is_file():
         raise NotFoundError(f"there is no {path}; `cascade events join {path}` writes it")
-    found = leaks(path, _log(config), _joining(config), sample)
+    found = leaks(path, log_of(config), _joining(config), sample)
     if found:
         named = [
             f"query {leak.query_id}, document {leak.doc_id}: {leak.column} is {leak.value:g}, "
@@ -60,11 +60,6 @@ def check_joined(config: Config, path: Path, sample: int) -> None:
             f"{path}: {len(found):,} values are not those strictly before their search; "
             "write the file anew\n  " + "\n  ".join(named) + more
         )
-
-
-def _log(config: Config) -> EventLog:
-    settings = config.settings.events
-    return EventLog(config.resolve(settings.path), memory_mb=settings.memory_mb)
 
 
 def _joining(config: Config) -> Joining:

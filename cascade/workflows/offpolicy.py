@@ -30,7 +30,7 @@ select query_id, text, time, surface, results, propensities
 from searches
 where query_id is not null and text is not null and propensities is not null
   and len(propensities) = len(results) and list_min(propensities) < 1
-order by time, query_id
+order by time, text, query_id
 limit ?
 """
 _REWARDS = """
@@ -113,8 +113,9 @@ def offpolicy_of_log(
     cascade = unhurried(open_cascade(config, options.models))
     with closing(cascade.engine):
         rows = _Rows()
+        order = _Orders(cascade)
         for number, search in enumerate(searches):
-            rows.add(number, search, _order(cascade, search), rewards)
+            rows.add(number, search, order.of(search), rewards)
             if number % 50 == 49:
                 progress("rank logged searches", number + 1, len(searches))
         models = cascade.models
@@ -167,11 +168,26 @@ def _numbers(path: Path, name: str, column: NDArray[Any]) -> NDArray[np.float64]
     return np.asarray(values, np.float64)
 
 
-def _order(cascade: Cascade, search: tuple[Any, ...]) -> list[str]:
-    query_id, text, time, surface, results, _ = search
-    query = Query(query_id, text, time=time or 0.0, surface=surface)
-    ranked = cascade.ranked(query, PageRequest(size=1)).candidates
-    return ranked.head(len(results)).ids()
+class _Orders:
+    """Rank logged searches by a cascade; a search like the one before it is not ranked again.
+
+    Args:
+        cascade: What ranks.
+    """
+
+    def __init__(self, cascade: Cascade) -> None:
+        self._cascade = cascade
+        self._last: tuple[tuple[object, ...], list[str]] = ((), [])
+
+    def of(self, search: tuple[Any, ...]) -> list[str]:
+        """Return the ids of the first documents, as many as the search showed."""
+        query_id, text, time, surface, results, _ = search
+        asked = (text, time, surface, len(results))
+        if self._last[0] != asked:
+            query = Query(query_id, text, time=time or 0.0, surface=surface)
+            ranked = self._cascade.ranked(query, PageRequest(size=1)).candidates
+            self._last = asked, ranked.head(len(results)).ids()
+        return self._last[1]
 
 
 class _Rows:

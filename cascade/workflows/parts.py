@@ -74,8 +74,10 @@ def groups(features: Sequence[Feature]) -> dict[str, frozenset[str]]:
     """Return the names of the features of each group."""
     members: dict[str, set[str]] = {}
     for feature in features:
-        for group in [*_kinds(feature), *(f"field:{f}" for f in getattr(feature, "reads", ()))]:
-            members.setdefault(group, set()).add(feature.name)
+        for read in _inputs(feature):
+            kind = f"kind:{read.definition().get('kind', '')}"
+            for group in [kind, *(f"field:{name}" for name in getattr(read, "reads", ()))]:
+                members.setdefault(group, set()).add(feature.name)
     return {group: frozenset(names) for group, names in members.items()}
 
 
@@ -150,10 +152,11 @@ def warmed(stages: Sequence[Stage], listing: Candidates) -> None:
             features.matrix(features.prepared(listing))
 
 
-def _kinds(feature: Feature) -> list[str]:
+def _inputs(feature: Feature) -> list[Feature]:
+    """Return the features that a formula is made of in the end; any other is made of itself."""
     if isinstance(feature, Expression):
-        return list(dict.fromkeys(kind for read in feature.inputs for kind in _kinds(read)))
-    return [f"kind:{feature.definition().get('kind', '')}"]
+        return [inner for read in feature.inputs for inner in _inputs(read)]
+    return [feature]
 
 
 def _features(stages: Sequence[Stage]) -> list[Feature]:

@@ -17,8 +17,9 @@ from cascade.config import (
     store_of,
 )
 from cascade.drift import DriftMonitor, Reference
-from cascade.errors import InputError
+from cascade.errors import InputError, NotFoundError
 from cascade.evaluation import Bootstrap, by_frequency, by_length
+from cascade.events.requests import RequestLog
 from cascade.judgments import Judgments, read_judgments
 from cascade.pipeline import Recording, Stage
 from cascade.rankers import OnnxRanker
@@ -28,6 +29,7 @@ from cascade.workflows.gate import (
     Check,
     bucket_checks,
     latency_check,
+    logged_check,
     quality_check,
     skew_check,
 )
@@ -35,11 +37,13 @@ from cascade.workflows.progress import Progress
 from cascade.workflows.rows import judgments_of, listings_of
 from cascade.workflows.runs import BM25
 from cascade.workflows.shadow import Outcome, compare, compare_rows, pinned
+from cascade.workflows.skew import skew
 from cascade.workflows.train import NO_SCHEMA, sha256_of
 
 Versions: TypeAlias = Mapping[str, int | None]
 Ranked: TypeAlias = tuple[dict[str, Outcome], Judgments]
 RANDOM = "random"
+LOGGED = 200
 
 
 @dataclass(frozen=True)
@@ -101,9 +105,24 @@ class Trial:
             *bucket_checks(_positions(judged, queries), new, old, gate, bootstrap),
             latency_check(found[CANDIDATE].ms, before, gate),
             *self._skew(),
+            *self._logged(progress),
         ]
         data = {"queries": len(queries), "measure": str(measure), "baseline": baseline}
         return checks, data
+
+    def _logged(self, progress: Progress) -> list[Check]:
+        """Return the line of the request log, if there is one."""
+        settings = self.config.settings
+        if settings.log.path is None or settings.index is None:
+            return []
+        log = RequestLog(self.config.resolve(settings.log.path))
+        try:
+            sampled = log.sample(LOGGED)
+        except NotFoundError as error:
+            return [Check("log", None, str(error))]
+        report = skew(self.config, sampled, progress=progress)
+        read = {name for each in self.loaded.values() for name in each.ranker.features.names}
+        return [logged_check(report, read, settings.gate)]
 
     def _queries(self, path: Path, progress: Progress) -> Ranked:
         config = self.config

@@ -49,7 +49,10 @@ COUNTED = {
 DOCUMENTS.behaviour = BoundCounts(snapshot_of(1999.9 * DAY, COUNTED), DOCUMENTS, DAY / 2)
 FIELDS = {"zscore": "price", "percentile": "made", "minmax": "price", "age": "made"}
 SETTINGS = {
-    "any_coverage": {"fields": ["title", "body"]},
+    **{
+        kind: {"fields": ["title", "body"]}
+        for kind in ("any_coverage", "any_idf_coverage", "any_missing_idf")
+    },
     "best_field": {"fields": ["title", "body"]},
     "cross": {"parts": ["query.first_word", "brand"]},
     "expression": {"formula": "log1p(abs(x_number)) / x_bm25 + x_zscore"},
@@ -62,7 +65,7 @@ SETTINGS = {
     "session_closeness": {"field": "price"},
     **{kind: {"field": "brand"} for kind in KINDS if kind.startswith("keyword_")},
     **{kind: {"field": name} for kind, name in FIELDS.items()},
-    **{kind: {"field": "price"} for kind in ("number", "log")},
+    **{kind: {"field": "price"} for kind in ("number", "log", "number_gap")},
 }
 NO_FIELD = {"column", "engine_rank", "engine_score", "engine_score_ratio", "hour"}
 NO_FIELD |= {"query_characters", "weekday"}

@@ -11,8 +11,8 @@ from click.testing import CliRunner
 
 from cascade.cli import main
 from cascade.errors import InputError, NotFoundError
+from cascade.events.request_log import RequestLog
 from cascade.events.request_writer import RequestWriter, Writing
-from cascade.events.requests import RequestLog
 from cascade.pipeline.stages import CostModel
 from cascade.workflows.logged import chosen_requests
 from cascade.workflows.replay import Verdict, replay

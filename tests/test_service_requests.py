@@ -20,8 +20,9 @@ from cascade.errors import InputError, NotFoundError
 from cascade.events.erasing import erase_rows
 from cascade.events.pseudonyms import Pseudonyms
 from cascade.events.request_import import LATER, RANKED, TWICE, import_requests
+from cascade.events.request_log import RequestLog
 from cascade.events.request_writer import DAY_S, RequestWriter, Writing
-from cascade.events.requests import RequestLog, sampled
+from cascade.events.requests import sampled
 from cascade.events.rules import Rules
 from cascade.events.tables import EventLog
 from cascade.pipeline import Recording
@@ -326,7 +327,7 @@ def test_a_killed_process_leaves_whole_files_and_a_part_nobody_reads(folder, tmp
     script = f"""
 import sys, time
 from pathlib import Path
-from cascade.events.requests import RequestLog
+from cascade.events.request_log import RequestLog
 from tests.logged_shop import Logging, opened_config
 config = opened_config(Path({str(folder)!r}), 'log.path="{tmp_path}/log"',
                        'log.salts="{tmp_path}/salts"', "log.rows=5")

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from cascade.cli import main
-from cascade.events.requests import RequestLog
+from cascade.events.request_log import RequestLog
 from cascade.features.numeric import Number
 from cascade.workflows import build_index
 from cascade.workflows.skew import FeatureSkew, SkewReport, skew

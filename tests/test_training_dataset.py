@@ -13,7 +13,7 @@ from cascade.errors import JudgmentsError
 from cascade.features import build_features
 from cascade.judgments import Judgments
 from cascade.training.dataset import Sampling, grades_of, retrieved_dataset, svmlight_dataset
-from cascade.workflows.train import asked_at
+from cascade.workflows.draws import asked_at
 from tests.bookshop import Bookshop, open_bookshop
 
 DEFINITIONS = [

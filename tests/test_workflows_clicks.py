@@ -1,5 +1,6 @@
 """From a log to grades and rows: what is written can be read, and rows are what serving ranks."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -16,6 +17,7 @@ from cascade.events.propensities import propensities
 from cascade.events.tables import EventLog
 from cascade.judgments import JudgmentColumns, read_judgments
 from cascade.training.dataset import Dataset
+from cascade.training.fit import TreeOptions, fit_trees
 from cascade.workflows.clicks import (
     by_search,
     click_grades,
@@ -204,3 +206,26 @@ def test_a_log_that_leaves_too_little_is_refused(demo_folder, log, tmp_path):
 def test_settings_that_count_nothing_are_refused():
     with pytest.raises(ValueError, match="nothing counts"):
         ClickSettings(events={"click": 0.0})
+
+
+def test_trees_told_the_ranks_are_fitted_another_way():
+    # That rows have ranks is what turns XGBoost's `lambdarank_unbiased` on.
+    rng = np.random.default_rng(8)
+    count, width = 200, 10
+    quality = rng.random((count, width)).astype(np.float32)
+    ranks = np.tile(np.arange(1, width + 1, dtype=np.int32), (count, 1))
+    clicks = rng.random((count, width)) < 0.8 * quality / ranks
+    rows = Dataset(
+        names=("quality",),
+        matrix=quality.reshape(-1, 1),
+        grades=clicks.ravel().astype(np.float32),
+        offsets=np.arange(count + 1, dtype=np.int64) * width,
+        query_ids=tuple(str(i) for i in range(count)),
+        counts={},
+    )
+    held, options = rows.select(np.arange(count) < 50), TreeOptions(rounds=5, threads=1)
+    probe = rng.random((100, 1)).astype(np.float32)
+    naive = fit_trees(rows, held, options).predict(probe)
+    told = fit_trees(replace(rows, positions=ranks.ravel()), held, options).predict(probe)
+    assert not np.allclose(naive, told)
+    assert np.corrcoef(told, probe[:, 0])[0, 1] > 0.5

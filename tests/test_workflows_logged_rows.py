@@ -11,7 +11,7 @@ from cascade.candidates import Query
 from cascade.config import load_config, open_cascade, registry_of
 from cascade.errors import InputError
 from cascade.events.request_import import import_requests
-from cascade.events.requests import RequestLog
+from cascade.events.request_log import RequestLog
 from cascade.events.rules import Rules
 from cascade.events.tables import EVENTS, EventLog
 from cascade.registry import CANDIDATE

@@ -9,16 +9,18 @@ import numpy as np
 import pytest
 
 from cascade.candidates import Query
-from cascade.config import open_cascade, registry_of
+from cascade.config import load_config, open_cascade, registry_of
 from cascade.config.settings import ServiceSettings
 from cascade.drift import reference_of
 from cascade.errors import ChecksumError, InputError, NotFoundError, RefusedError
 from cascade.protocols import NEVER
-from cascade.registry import LIVE, read_decisions, text_digest
+from cascade.rankers import OnnxRanker
+from cascade.registry import LIVE, Manifest, read_decisions, text_digest
 from cascade.service import Metrics, Service, Switch, logger_of
 from cascade.service.bodies import SearchBody
 from cascade.workflows import build_index
 from cascade.workflows.promote import promote_config, rollback_config
+from cascade.workflows.train import column_features, sha256_of
 from tests.cup_models import MODEL, QUERIES, configured, linear, save, slowed, write_judgments
 from tests.small_shop import CHEAPEST, write_shop
 
@@ -257,3 +259,56 @@ def test_features_that_differ_from_the_logged_ones_are_refused(shop, started, tm
     refused = promote_config(moved, judgments=judgments)
     assert "skew" in refused_by(refused)
     assert registry_of(config).aliases(MODEL)[LIVE] == 1
+
+
+def test_models_over_given_rows_pass_the_same_gate(tmp_path):
+    """Rows of an SVMlight file, without an engine: the first column is what is right."""
+    random = np.random.default_rng(0)
+    rows = random.uniform(size=(60, 20, 2)).astype(np.float32)
+    path = tmp_path / "rows.txt"
+    path.write_text(
+        "".join(
+            f"{int(a > 0.7)} qid:{query} 0:{a} 1:{b}\n"
+            for query, listing in enumerate(rows)
+            for a, b in listing
+        )
+    )
+    toml = tmp_path / "cascade.toml"
+    toml.write_text(
+        'name = "plain"\n[judgments]\nformat = "svmlight"\n[evaluation]\nmeasures = ["nDCG@10"]\n'
+        '[[stages]]\nname = "cheap"\nranker = "linear"\nwindow = 20\n'
+    )
+    config = load_config(toml)["plain"]
+    features = column_features(["f0", "f1"])
+
+    def add(first: float, second: float, data: dict) -> None:
+        model = linear(first, second)
+        scores = OnnxRanker(model, features).score_matrix(rows.reshape(-1, 2)).order
+        reference = reference_of(rows.reshape(-1, 2), scores, features.names, np.arange(61) * 20)
+
+        def describe(version: int, sha256: str) -> Manifest:
+            return Manifest(
+                name=MODEL,
+                version=version,
+                kind="linear",
+                features=features.definitions(),
+                fingerprint=features.fingerprint,
+                model_sha256=sha256,
+                parity={"rows": 10_000},
+                data=data,
+            )
+
+        registry = registry_of(config)
+        bundle = registry.save(model, describe, MODEL, {"reference.json": reference.encoded()})
+        registry.point(MODEL, "candidate", bundle.manifest.version)
+
+    add(0.3, 1.0, {})
+    first = promote_config(config, judgments=path)
+    assert (first.action, first.data["baseline"]) == ("promoted", "random")
+    add(0.0, 1.0, {})
+    assert refused_by(promote_config(config, judgments=path)) == ["quality"]
+    add(1.0, 0.0, {})
+    assert promote_config(config, judgments=path).action == "promoted"
+    add(1.0, 0.0, {"sha256": sha256_of(path)})
+    with pytest.raises(InputError, match="was trained on"):
+        promote_config(config, judgments=path)

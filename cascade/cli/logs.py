@@ -20,7 +20,7 @@ from cascade.cli.console import (
 )
 from cascade.config import Config, store_of
 from cascade.errors import ConfigError
-from cascade.events.requests import RequestLog
+from cascade.events.request_log import RequestLog
 from cascade.workflows.logged import chosen_requests
 from cascade.workflows.replay import ReplayReport, Verdict
 from cascade.workflows.replay import replay as replay_requests

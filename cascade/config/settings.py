@@ -24,6 +24,7 @@ from cascade.config.gate_settings import DriftSettings, GateSettings, ShadowSett
 from cascade.config.log_settings import LogSettings
 from cascade.config.pipeline_settings import PipelineSettings
 from cascade.config.stage_settings import SplitSettings, StageSettings, TrainingSettings
+from cascade.config.tuning_settings import TuningSettings
 
 
 def _listed(given: object) -> object:
@@ -252,6 +253,7 @@ class CascadeSettings(Settings):
     shadow: ShadowSettings = Field(default_factory=ShadowSettings)
     drift: DriftSettings = Field(default_factory=DriftSettings)
     pipeline: PipelineSettings = Field(default_factory=PipelineSettings)
+    tuning: TuningSettings = Field(default_factory=TuningSettings)
 
     def model_name(self, stage: StageSettings) -> str:
         """Return the bundle reference of a stage."""

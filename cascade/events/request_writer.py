@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from cascade.events.request_columns import schema, table_of, writer_options
-from cascade.events.requests import SUFFIX, LoggedRequest, need_pyarrow
+from cascade.events.request_log import SUFFIX
+from cascade.events.requests import LoggedRequest, need_pyarrow
 
 GROUP = 32
 PART = ".part"
@@ -82,7 +83,7 @@ class RequestWriter:
         self._waiting: queue.Queue[Make | None] = queue.Queue(writing.queue)
         self._stopped = False
         self._file: _Part | None = None
-        self._batch: list[LoggedRequest] = []
+        self._batch: list[Any] = []
         self._due = float("inf")
         self._number = 0
         self._process = secrets.token_hex(4)  # many machines may write into one folder
@@ -133,7 +134,8 @@ class RequestWriter:
 
     def _take(self, make: Make) -> None:
         try:
-            self._batch.append(make())
+            # One by one: a large batch would hold the interpreter's lock against requests.
+            self._batch.append(table_of([make()]))
         except Exception:
             self._count("failed", 1)
             _LOG.exception("a request cannot be logged")
@@ -210,8 +212,10 @@ class _Part:
         self._stream = path.open("wb")
         self._writer: Any = pq.ParquetWriter(self._stream, schema(), **writer_options())
 
-    def write(self, requests: list[LoggedRequest]) -> None:
-        self._writer.write_table(table_of(requests))
+    def write(self, requests: list[Any]) -> None:
+        import pyarrow as pa
+
+        self._writer.write_table(pa.concat_tables(requests))
 
     def finish(self) -> None:
         self._writer.close()

@@ -1,24 +1,17 @@
-"""The request log: what the service was asked, what its rankers saw, and what it showed.
-
-A log is a folder of Parquet files, one row a request. A file is there whole or not at all; what is
-still being written has another suffix.
-"""
+"""Logged requests: what the service was asked, what its rankers saw, and what it showed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xxhash
 
 from cascade.candidates import Float32, Float64, Int32
-from cascade.errors import InputError, NotFoundError, OptionalDependencyError
+from cascade.errors import OptionalDependencyError
 
-SUFFIX = ".parquet"
-_NO_FLOATS = np.zeros(0, dtype=np.float32)
 _NO_CHANCES = np.zeros(0, dtype=np.float64)
 
 
@@ -143,73 +136,6 @@ class LoggedRequest:
     def models(self) -> dict[str, str]:
         """The bundle that each stage ran, as name/version."""
         return {stage.name: stage.model for stage in self.stages if stage.model}
-
-
-@dataclass(frozen=True)
-class RequestLog:
-    """Read the requests of a folder.
-
-    Attributes:
-        root: The folder.
-    """
-
-    root: Path
-
-    def files(self) -> list[Path]:
-        """Return the files in the order they were written.
-
-        Raises:
-            NotFoundError: If there is none.
-        """
-        found = sorted(self.root.glob(f"*{SUFFIX}"))
-        if not found:
-            raise NotFoundError(
-                f"{self.root} holds no request log; `cascade serve` writes one where "
-                "`log.path` names a folder"
-            )
-        return found
-
-    def requests(self, query_id: str | None = None) -> Iterator[LoggedRequest]:
-        """Yield the requests, a few in memory at a time.
-
-        Args:
-            query_id: Those of this query alone.
-
-        Raises:
-            NotFoundError: If there is no log.
-            InputError: If a file is no request log.
-            OptionalDependencyError: If pyarrow is not installed.
-        """
-        from cascade.events.request_columns import requests_in
-
-        for path in self.files():
-            yield from requests_in(path, query_id)
-
-    def sample(self, count: int) -> list[LoggedRequest]:
-        """Return `count` requests, those with the least hashes of their ids: the same each time.
-
-        Raises:
-            InputError: If the count is not positive.
-        """
-        from cascade.events.request_columns import ids_in
-
-        if count < 1:
-            raise InputError(f"a sample of {count} requests; accepted is 1 or more")
-        places = [
-            (share_of(query_id, "sample"), number, row)
-            for number, path in enumerate(self.files())
-            for row, query_id in enumerate(ids_in(path))
-        ]
-        wanted = {(number, row) for _, number, row in sorted(places)[:count]}
-        return list(self._at(wanted))
-
-    def _at(self, places: set[tuple[int, int]]) -> Iterator[LoggedRequest]:
-        from cascade.events.request_columns import requests_in
-
-        for number, path in enumerate(self.files()):
-            rows = {row for file, row in places if file == number}
-            if rows:
-                yield from requests_in(path, rows=rows)
 
 
 def shown_propensities(

@@ -6,6 +6,7 @@ from `BaseFeature` and name it in a definition as `my_shop.features:Recency`, or
 `@feature_kind`.
 """
 
+from cascade.features.across import AnyIdfCoverage, AnyMissingIdf
 from cascade.features.base import BaseFeature, field_of, narrowed, number_of, optional_field_of
 from cascade.features.behaviour import Count, Rate, counters_of
 from cascade.features.build import build_features
@@ -17,6 +18,7 @@ from cascade.features.expression import Expression
 from cascade.features.formula import Formula, parse_formula
 from cascade.features.keyword import KeywordCoverage, KeywordInQuery, KeywordMatch
 from cascade.features.listing import EngineScoreRatio, MinMax, Percentile, ZScore
+from cascade.features.named_number import NumberGap
 from cascade.features.numeric import Age, Log, Number
 from cascade.features.query import (
     QueryCharacters,
@@ -55,6 +57,8 @@ __all__ = [
     "KINDS",
     "Age",
     "AnyCoverage",
+    "AnyIdfCoverage",
+    "AnyMissingIdf",
     "BaseFeature",
     "BestField",
     "Bm25",
@@ -79,6 +83,7 @@ __all__ = [
     "MinMax",
     "MissingIdf",
     "Number",
+    "NumberGap",
     "OrderedPairs",
     "Percentile",
     "Phrase",

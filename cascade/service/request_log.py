@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -59,7 +59,25 @@ class RequestLogger:
 
     def take(self, served: Served) -> None:
         """Hand a request to the writer."""
-        self.writer.put(partial(logged, served, self.pseudonyms))
+        self.writer.put(partial(logged, _slim(served), self.pseudonyms))
+
+
+def _slim(served: Served) -> Served:
+    """Return a request without what was derived on its way, which would wait in memory too."""
+    recording = served.recording
+    business = recording.business
+    kept = replace(
+        recording,
+        listing=_bare(recording.listing),
+        admitted=_bare(recording.admitted),
+        final=_bare(recording.final),
+        business=business and replace(business, incoming=business.incoming.bare()),
+    )
+    return replace(served, recording=kept)
+
+
+def _bare(candidates: Candidates | None) -> Candidates | None:
+    return None if candidates is None else candidates.bare()
 
 
 def logged(served: Served, pseudonyms: Pseudonyms) -> LoggedRequest:

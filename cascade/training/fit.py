@@ -251,6 +251,8 @@ def teaching(train: Dataset) -> Dataset:
 def _group_matrix(xgboost: Any, dataset: Dataset) -> Any:  # noqa: ANN401  (a lazy import)
     matrix = xgboost.DMatrix(dataset.matrix, label=dataset.grades, missing=np.nan)
     matrix.set_group(np.diff(dataset.offsets))
+    if dataset.weights is not None:
+        matrix.set_weight(dataset.weights)
     return matrix
 
 
@@ -283,7 +285,8 @@ def _pair_losses(dataset: Dataset, seed: int) -> Losses:
         value = float(weight @ np.logaddexp(0.0, -margin))
         pull = -weight / (1.0 + np.exp(np.clip(margin, -500, 500)))
         count = len(scores)
-        return value, np.bincount(better, pull, count) - np.bincount(worse, pull, count)
+        up: Float64 = np.bincount(better, pull, count).astype(np.float64)
+        return value, up - np.bincount(worse, pull, count)
 
     return losses
 

@@ -32,9 +32,10 @@ from cascade.events.tables import EventLog
 from cascade.judgments import Judgments
 from cascade.registry import text_digest
 from cascade.training.dataset import Dataset, Sampling, retrieved_dataset
+from cascade.workflows.draws import asked_at
 from cascade.workflows.progress import Progress, silent, step
 from cascade.workflows.split import divide
-from cascade.workflows.train import LEAST_QUERIES, Prepared, asked_at
+from cascade.workflows.train import LEAST_QUERIES, Prepared
 
 COLUMNS = ("query_id", "query", "doc_id", "grade", "impressions", "clicks")
 # Pair numbers travel through the grades of a dataset, which are float32 and exact up to here.

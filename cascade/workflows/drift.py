@@ -17,6 +17,7 @@ from cascade.pipeline import PageRequest, Recording, Stage
 from cascade.rankers import OnnxRanker
 from cascade.registry import REFERENCE
 from cascade.training.dataset import Dataset
+from cascade.workflows.ahead import Ahead
 from cascade.workflows.shadow import fixed, pinned
 
 QUERIES = 400
@@ -66,9 +67,11 @@ def _served(
         whole = fixed(replace(cascade, stages=(*cascade.stages, own), business=None))
         filtering = replace(whole, business=cascade.business)
         chosen = np.unique(np.linspace(0, len(asked) - 1, QUERIES).astype(np.int64))
-        for query in (asked[at] for at in chosen.tolist()):
+        queries = [filtering.filtered(asked[at]) for at in chosen.tolist()]
+        batched = replace(whole, engine=Ahead(cascade.engine, queries))
+        for query in queries:
             recording = Recording()
-            whole.ranked(filtering.filtered(query), PageRequest(size=1), recording=recording)
+            batched.ranked(query, PageRequest(size=1), recording=recording)
             matrix = recording.stages[-1].matrix
             if matrix is not None and len(matrix):
                 rows = np.linspace(0, len(matrix) - 1, ROWS_OF_LISTING).astype(np.int64)

@@ -12,7 +12,8 @@ from cascade.candidates import Candidates, Documents, Float32, Query
 from cascade.catalogue.live import LiveCatalogue
 from cascade.config import Config, open_engine, registry_of, schema_of, store_of
 from cascade.errors import CascadeError, InputError, NotFoundError, nearest
-from cascade.events.requests import LoggedRequest, LoggedStage, RequestLog
+from cascade.events.request_log import RequestLog
+from cascade.events.requests import LoggedRequest, LoggedStage
 from cascade.features import build_features
 from cascade.filters import EVERYTHING, AllOf, parse
 from cascade.pipeline import Outcome, Stage

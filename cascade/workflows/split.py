@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from typing import Literal
 
 from cascade.config.stage_settings import SplitSettings
+from cascade.errors import InputError
+from cascade.judgments import Judgments
 from cascade.registry import text_digest
 
 Part = Literal["train", "validation", "test"]
@@ -27,3 +29,53 @@ def divide(texts: Mapping[str, str], split: SplitSettings) -> dict[Part, list[st
     for query_id, text in texts.items():
         parts[part_of(text, split)].append(query_id)
     return parts
+
+
+def divide_by_time(times: Mapping[str, float], split: SplitSettings) -> dict[Part, list[str]]:
+    """Return the query ids of each part: the latest are tested on, those before stop a training.
+
+    Args:
+        times: When each query was asked last; queries of one time stand in the order of their ids.
+        split: The shares.
+    """
+    ordered = sorted(times, key=lambda query_id: (times[query_id], query_id))
+    test = len(ordered) - round(split.test * len(ordered))
+    validation = test - round(split.validation * len(ordered))
+    return {
+        "train": ordered[:validation],
+        "validation": ordered[validation:test],
+        "test": ordered[test:],
+    }
+
+
+def divide_judgments(
+    judgments: Judgments, split: SplitSettings
+) -> tuple[dict[Part, list[str]], list[str]]:
+    """Return the query ids of each part, and those that a strict split drops.
+
+    Raises:
+        InputError: For a split by time, since judgments have none.
+    """
+    if split.by == "time":
+        raise InputError(
+            'split.by = "time": judgments have no time; train from a log by --clicks, or give '
+            '"query" or "strict"'
+        )
+    parts = divide(judgments.texts, split)
+    if split.by != "strict":
+        return parts, []
+    tested: set[str] = set()
+    for query_id in parts["test"]:
+        tested |= relevant(judgments, query_id)
+    dropped: list[str] = []
+    kept: dict[Part, list[str]] = {"train": [], "validation": [], "test": parts["test"]}
+    for part in ("train", "validation"):
+        for query_id in parts[part]:
+            shares = not tested.isdisjoint(relevant(judgments, query_id))
+            (dropped if shares else kept[part]).append(query_id)
+    return kept, dropped
+
+
+def relevant(judgments: Judgments, query_id: str) -> set[str]:
+    """Return the documents of a query that have a grade above 0."""
+    return {doc_id for doc_id, grade in judgments.grades[query_id].items() if grade > 0}

@@ -4,41 +4,36 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from cascade.business import Business
 from cascade.candidates import Query
 from cascade.config import (
     Config,
-    business_of,
-    features_of,
     judgments_columns,
-    open_engine,
     registry_of,
-    schema_of,
-    store_of,
 )
 from cascade.config.stage_settings import StageSettings
 from cascade.config.wire import stage_features
 from cascade.errors import ConfigError, InputError
 from cascade.features import Features, build_features
-from cascade.filters import both
 from cascade.judgments import read_judgments
 from cascade.rankers import OnnxRanker
 from cascade.registry import CANDIDATE, LIVE, Bundle, Manifest, text_digest
 from cascade.schema import Schema
-from cascade.training.dataset import Dataset, Sampling, retrieved_dataset, svmlight_dataset
+from cascade.training.dataset import Dataset, svmlight_dataset
 from cascade.training.fit import Fit, LinearOptions, TreeOptions, fit_linear, fit_trees
 from cascade.training.library_trees import fit_lightgbm, fit_sklearn
 from cascade.training.parity import ParityReport, check_parity, parity_rows
+from cascade.training.staged import Handed, Predict, blanked, handed, with_scores
+from cascade.workflows.draws import Draw, drawing_of
 from cascade.workflows.drift import reference_files
-from cascade.workflows.progress import Progress, silent, step
-from cascade.workflows.split import divide
+from cascade.workflows.progress import Progress, silent
+from cascade.workflows.split import divide_judgments
 
 NO_SCHEMA = Schema(id="id", fields=())
 LEAST_QUERIES = 5
@@ -75,7 +70,20 @@ class TrainReport:
 
 @dataclass(frozen=True)
 class Prepared:
-    """Hold what every stage is trained from."""
+    """Hold what every stage is trained from.
+
+    Attributes:
+        schema: Of the documents.
+        features: All of them.
+        train: The rows that the first stage is fitted on.
+        validation: Those that say when to stop.
+        queries: How many queries each part has.
+        trained: Digests of the query texts.
+        source: Where the rows come from, for manifests.
+        asked: The training queries.
+        drawn: Draws rows anew from what fitted stages pass on to the next window; None where
+            rows cannot be retrieved again.
+    """
 
     schema: Schema
     features: Features
@@ -85,6 +93,7 @@ class Prepared:
     trained: Sequence[str]
     source: Mapping[str, Any]
     asked: Sequence[Query] = ()
+    drawn: Draw | None = None
 
 
 def train_config(
@@ -130,10 +139,16 @@ def train_prepared(
     """
     start = time.perf_counter()
     _refuse_no_stage(config)
-    reports = []
-    for number, stage in enumerate(config.settings.stages):
-        progress(f"train {stage.name}", number, len(config.settings.stages))
-        reports.append(_train_stage(config, stage, prepared, promote))
+    stages, reports = config.settings.stages, []
+    before: list[Handed] = []
+    rows = prepared
+    for number, stage in enumerate(stages):
+        progress(f"train {stage.name}", number, len(stages))
+        report, fit = _train_stage(config, stage, rows, promote)
+        reports.append(report)
+        if number + 1 < len(stages):
+            before.append(_handed(config, stage, rows, fit))
+            rows = _passed_on(config, rows, before, stages[number + 1].window, progress)
     progress("train", len(reports), len(reports))
     return TrainReport(
         queries=prepared.queries,
@@ -143,27 +158,33 @@ def train_prepared(
     )
 
 
+def _handed(config: Config, stage: StageSettings, rows: Prepared, fit: Fit) -> Handed:
+    """Return a fitted stage as later stages meet it, its scores of training rows out of fold."""
+    features = stage_features(config, stage, rows.features, rows.schema)
+    train, validation = (d.columns(features.names) for d in (rows.train, rows.validation))
+
+    def again(part: Dataset) -> Predict:
+        return _fit(config, stage, part, validation).predict
+
+    return handed(stage.name, stage.window, features, train, fit.predict, again)
+
+
+def _passed_on(
+    config: Config, rows: Prepared, before: Sequence[Handed], window: int, progress: Progress
+) -> Prepared:
+    """Return the rows that the next stage learns from."""
+    if rows.drawn is not None and config.settings.training.heads == "listing":
+        train, validation = rows.drawn(before, window, progress)
+    else:
+        train, validation = (
+            with_scores(d, before[-1], window) for d in (rows.train, rows.validation)
+        )
+    return replace(rows, train=train, validation=validation)
+
+
 def _refuse_no_stage(config: Config) -> None:
     if not config.settings.stages:
         raise ConfigError(str(config.path), ["stages: there is none, so there is nothing to train"])
-
-
-def asked_at(time_: float, business: Business | None) -> Callable[[str, str], Query]:
-    """Return what makes the query of a judgment as serving would retrieve it.
-
-    Args:
-        time_: The clock that features read, in seconds since 1970. Judgments have no time of
-            their own, so it is the one at which the generation was built.
-        business: What the rules of this layer ask of every document joins the query's filters.
-    """
-
-    def ask(query_id: str, text: str) -> Query:
-        query = Query(query_id, text, time=time_)
-        if business is None:
-            return query
-        return replace(query, filters=both(query.filters, business.retrieval_filter(query)))
-
-    return ask
 
 
 def column_features(names: Sequence[str]) -> Features:
@@ -175,46 +196,32 @@ def column_features(names: Sequence[str]) -> Features:
 def _from_engine(config: Config, path: Path, progress: Progress) -> Prepared:
     settings = config.settings
     judgments = read_judgments(path, judgments_columns(config))
-    parts = divide(judgments.texts, settings.split)
+    parts, dropped = divide_judgments(judgments, settings.split)
     _refuse_few(len(parts["train"]), path)
-    schema = schema_of(config)
-    engine, catalogue = open_engine(config, schema)
-    try:
-        features = features_of(config, catalogue.schema)
-        for stage in settings.stages:
-            stage_features(config, stage, features, catalogue.schema)
-        sampling = Sampling(
-            size=settings.retrieval.size,
-            negatives=settings.training.negatives,
-            minimum_match=settings.retrieval.minimum_match,
-            seed=settings.training.seed,
-        )
-        used = [*parts["train"], *parts["validation"]]
-        told = step(progress, "retrieve and compute features")
-        time_ = store_of(config).live().created
-        ask = asked_at(time_, business_of(config, catalogue.schema))
-        judged = judgments.only(used)
-        dataset = retrieved_dataset(engine, features, judged, sampling, ask, told)
-    finally:
-        engine.close()
-    is_train = np.arange(len(used)) < len(parts["train"])
+    used = [*parts["train"], *parts["validation"]]
+    drawing = drawing_of(config, judgments.only(used), len(parts["train"]))
+    train, validation = drawing.rows((), settings.stages[0].window, progress)
+    left_out = {"dropped": len(dropped)} if dropped else {}
     return Prepared(
-        schema=catalogue.schema,
-        features=features,
-        train=dataset.select(is_train),
-        validation=dataset.select(~is_train),
-        queries={name: len(ids) for name, ids in parts.items()},
-        trained=sorted({text_digest(judgments.texts[q]) for q in used}),
-        asked=[Query(q, judgments.texts[q], time=time_) for q in used],
+        schema=drawing.schema,
+        features=drawing.features,
+        train=train,
+        validation=validation,
+        queries={**{name: len(ids) for name, ids in parts.items()}, **left_out},
+        # What was dropped is neither trained nor tested on.
+        trained=sorted({text_digest(judgments.texts[q]) for q in [*used, *dropped]}),
+        asked=[Query(q, judgments.texts[q], time=drawing.time) for q in used],
         source={
             "judgments": path.name,
             "sha256": sha256_of(path),
-            "engine": engine.kind,
-            "generation": catalogue.generation,
-            "time": time_,
+            "engine": settings.engine.kind,
+            "generation": drawing.generation.name,
+            "time": drawing.time,
             "skipped": judgments.skipped,
             "conflicts": judgments.conflicts,
+            "split": settings.split.model_dump(),
         },
+        drawn=drawing.rows,
     )
 
 
@@ -249,10 +256,11 @@ def _refuse_few(queries: int, path: Path) -> None:
 
 def _train_stage(
     config: Config, stage: StageSettings, prepared: Prepared, promote: bool
-) -> StageReport:
+) -> tuple[StageReport, Fit]:
     start = time.perf_counter()
     features = stage_features(config, stage, prepared.features, prepared.schema)
-    train = prepared.train.columns(features.names)
+    seed = config.settings.training.seed
+    train = blanked(prepared.train.columns(features.names), seed)
     fit = _fit(config, stage, train, prepared.validation.columns(features.names))
     parity = _parity(config, stage.name, fit, features, train)
     reference = config.settings.model_name(stage)
@@ -286,14 +294,15 @@ def _train_stage(
     if promote and LIVE not in registry.aliases(name):
         registry.point(name, LIVE, bundle.manifest.version)
     seconds = time.perf_counter() - start
-    return StageReport(stage.name, bundle.label, len(features.names), parity, fit.summary, seconds)
+    count = len(features.names)
+    return StageReport(stage.name, bundle.label, count, parity, fit.summary, seconds), fit
 
 
 def _fit(config: Config, stage: StageSettings, train: Dataset, validation: Dataset) -> Fit:
     training = config.settings.training
     if stage.ranker == "linear":
         options = stage.linear
-        return fit_linear(train, LinearOptions(options.l2, options.iterations, training.seed))
+        return fit_linear(train, LinearOptions(**options.model_dump(), seed=training.seed))
     wanted = stage.trees.model_dump(exclude={"library"})
     trees = TreeOptions(**wanted, gain=training.gain, seed=training.seed)
     if stage.trees.library == "lightgbm":

@@ -19,7 +19,7 @@ from cascade.config import (
 from cascade.drift import DriftMonitor, Reference
 from cascade.errors import InputError, NotFoundError
 from cascade.evaluation import Bootstrap, by_frequency, by_length
-from cascade.events.requests import RequestLog
+from cascade.events.request_log import RequestLog
 from cascade.judgments import Judgments, read_judgments
 from cascade.pipeline import Recording, Stage
 from cascade.rankers import OnnxRanker

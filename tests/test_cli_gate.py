@@ -130,6 +130,16 @@ def test_profile_times_every_stage_at_every_size_before_anyone_serves_it(started
     assert f"{MODEL}/1" in live.stdout
 
 
+@pytest.mark.parametrize(
+    "wrong", [["--batch", "0"], ["--requests", "0"], ["--repeats", "0"]], ids=lambda w: w[0]
+)
+def test_sizes_and_counts_are_1_or_more(started, wrong):
+    _, judgments, run = started
+    done = run("models", "profile", "--judgments", judgments, *wrong)
+    assert done.exit_code == 3
+    assert "1 or more" in done.stderr
+
+
 def test_requests_are_needed(started):
     for command in ("profile", "shadow"):
         done = started[2]("models", command)

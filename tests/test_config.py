@@ -331,7 +331,10 @@ def test_a_formula_brings_what_it_reads(tmp_path):
     config = load_config(written(tmp_path), ['stages.1.features=["bm25_sum"]'])["books"]
     schema = schema_of(config)
     chosen = stage_features(config, config.settings.stages[1], features_of(config, schema), schema)
-    assert set(chosen.names) == {"bm25_sum", "bm25_title", "bm25_blurb"}
+    assert set(chosen.names) == {"bm25_sum", "bm25_title", "bm25_blurb", "stage:linear"}
+    alone = load_config(config.path, ["stages.1.earlier_scores=false"])["books"]
+    made = features_of(alone, schema)
+    assert "stage:linear" not in stage_features(alone, alone.settings.stages[1], made, schema).names
 
 
 def test_a_pattern_that_names_nothing_is_refused(tmp_path):

@@ -1,11 +1,13 @@
 """The request log: what the service keeps, how it is written, and what a kill leaves."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from dataclasses import replace
 from pathlib import Path
 
@@ -353,6 +355,30 @@ with Logging(config) as logging:
     # 48 requests in files of 5: the last three were not finished.
     assert len(found) == 45
     assert [r.query_id for r in found[:8]] == [f"q{number}" for number in range(8)]
+
+
+def test_a_service_that_is_ended_writes_what_waits(folder, tmp_path):
+    """The command itself, on a socket: SIGTERM finishes the file long before its time."""
+    command = [sys.executable, "-m", "cascade", "serve", "--port", "0"]
+    command += ["--config", str(folder / "cascade.toml")]
+    command += ["--set", f'log.path="{tmp_path}/log"', "--set", f'log.salts="{tmp_path}/salts"']
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    told = process.stdout.readline()
+    url = next(word for word in told.split() if word.startswith("http"))
+    content = json.dumps({"text": "cup", "query_id": "q1", "budget_ms": 10_000}).encode()
+    with urllib.request.urlopen(f"{url}/v1/search", content, timeout=30) as answer:
+        page = json.load(answer)
+    with urllib.request.urlopen(f"{url}/metrics", timeout=30) as answer:
+        assert b"cascade_logged_requests_total" in answer.read()
+    assert list((tmp_path / "log").glob("*.parquet")) == []
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 0
+    process.stdout.close()
+    [kept] = RequestLog(tmp_path / "log").requests()
+    assert list(kept.results) == [item["id"] for item in page["items"]]
+    # Warming up searches too, and is no request.
+    assert kept.query_id == "q1"
 
 
 def test_a_part_of_a_file_is_no_file(sample, tmp_path):

@@ -117,7 +117,7 @@ def test_training_twice_makes_a_new_version_with_the_same_bytes(demo, demo_folde
     for name in ("shop-linear", "shop-trees"):
         one, two = registry.load(f"{name}@2"), registry.load(f"{name}@3")
         assert one.manifest.model_sha256 == two.manifest.model_sha256
-        assert registry.aliases(name) == {"live": 3, "previous": 2}
+        assert registry.aliases(name) == {"live": 1, "candidate": 3}
 
 
 def test_a_model_of_another_analysis_is_refused_by_the_index(demo, demo_folder, tmp_path):

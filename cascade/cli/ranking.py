@@ -28,6 +28,7 @@ from cascade.errors import FilterError, QueryError
 from cascade.evaluation import to_json
 from cascade.evaluation.html import to_html
 from cascade.evaluation.terminal import render
+from cascade.events.request_log import RequestLog
 from cascade.filters import parse
 from cascade.pipeline import Explanation, PageRequest, Trace
 from cascade.registry import Models
@@ -42,6 +43,8 @@ from cascade.workflows import (
     train_config,
 )
 from cascade.workflows.clicks import prepared_from_clicks
+from cascade.workflows.events import log_of
+from cascade.workflows.logged_rows import prepared_from_requests
 from cascade.workflows.train import train_prepared
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -51,6 +54,14 @@ FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 @config_options
 @click.option("--judgments", type=FILE, help="The judgments to learn from.")
 @click.option("--clicks", type=FOLDER, help="The event log to learn from, as `[clicks]` says.")
+@click.option(
+    "--requests", type=FOLDER, help="The request log to learn from, with the event log's clicks."
+)
+@click.option(
+    "--distil-from",
+    metavar="STAGE|MODEL",
+    help="Teach the stages before it by the scores of this one, trained before.",
+)
 @click.option("--no-promote", is_flag=True, help="Make no bundle live, even where none is.")
 @json_option
 @told
@@ -60,19 +71,25 @@ def train(
     name: str | None,
     judgments: Path | None,
     clicks: Path | None,
+    requests: Path | None,
+    distil_from: str | None,
     no_promote: bool,
     as_json: bool,
 ) -> None:
     """Train every stage, export it to ONNX, and write the bundles that pass the parity gate."""
-    if (judgments is None) == (clicks is None):
-        raise click.UsageError("give one of --judgments and --clicks")
+    if sum(source is not None for source in (judgments, clicks, requests)) != 1:
+        raise click.UsageError("give one of --judgments, --clicks and --requests")
     config = chosen(config_path, overrides, name)
     with progress_bar() as progress:
+        how: Any = {"promote": not no_promote, "distil_from": distil_from, "progress": progress}
         if clicks is not None:
-            prepared = prepared_from_clicks(config, clicks, progress)
-            report = train_prepared(config, prepared, promote=not no_promote, progress=progress)
+            report = train_prepared(config, prepared_from_clicks(config, clicks, progress), **how)
+        elif requests is not None:
+            logged = RequestLog(requests).requests()
+            prepared = prepared_from_requests(config, logged, log_of(config))
+            report = train_prepared(config, prepared, **how)
         elif judgments is not None:
-            report = train_config(config, judgments, promote=not no_promote, progress=progress)
+            report = train_config(config, judgments, **how)
     if as_json:
         print_json(report)
     else:

@@ -132,10 +132,13 @@ def with_scores(dataset: Dataset, stage: Handed, window: int) -> Dataset:
     order = np.lexsort((-scores, owners))
     ranks = np.empty(len(scores), dtype=np.int64)
     ranks[order] = np.arange(len(scores)) - np.repeat(dataset.offsets[:-1], lengths)
+    name = stage_column(stage.name)
+    # Rows of a log may have the scores that were served, which are not out of fold.
+    others = dataset.columns([n for n in dataset.names if n != name])
     wider = replace(
-        dataset,
-        names=(*dataset.names, stage_column(stage.name)),
-        matrix=np.column_stack([dataset.matrix, scores]).astype(np.float32, copy=False),
+        others,
+        names=(*others.names, name),
+        matrix=np.column_stack([others.matrix, scores]).astype(np.float32, copy=False),
     )
     return wider.rows(ranks < window)
 

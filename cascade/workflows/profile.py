@@ -127,6 +127,9 @@ def profile_config(
     sizes = sorted(set(asking.batches))
     if not sizes or sizes[0] < 1:
         raise InputError(f"batch sizes are {list(asking.batches)}; accepted are 1 or more rows")
+    if asking.most < 1 or asking.repeats < 1:
+        given = f"{asking.most} requests, {asking.repeats} times each"
+        raise InputError(f"{given} tell nothing; accepted are 1 or more")
     references = model_references(config, models)
     cascade = fixed(open_cascade(pinned(config, references)))
     with closing(cascade.engine):

@@ -30,6 +30,7 @@ from cascade.training.fit import Fit, LinearOptions, TreeOptions, fit_linear, fi
 from cascade.training.library_trees import fit_lightgbm, fit_sklearn
 from cascade.training.parity import ParityReport, check_parity, parity_rows
 from cascade.training.staged import Handed, Predict, blanked, handed, with_scores
+from cascade.workflows.distil import Teacher
 from cascade.workflows.draws import Draw, drawing_of
 from cascade.workflows.drift import reference_files
 from cascade.workflows.progress import Progress, silent
@@ -97,7 +98,12 @@ class Prepared:
 
 
 def train_config(
-    config: Config, judgments: Path, *, promote: bool = True, progress: Progress = silent
+    config: Config,
+    judgments: Path,
+    *,
+    promote: bool = True,
+    distil_from: str | None = None,
+    progress: Progress = silent,
 ) -> TrainReport:
     """Train every stage of a configuration on a judgments file and write the bundles.
 
@@ -109,6 +115,7 @@ def train_config(
         judgments: The file; its columns are named in the settings.
         promote: Whether a new bundle becomes the live one where there is none yet. Every new
             bundle is the candidate; one that is live stays until `cascade models promote`.
+        distil_from: The stage or bundle whose scores teach the stages before it.
         progress: Told how far it is.
 
     Raises:
@@ -119,12 +126,19 @@ def train_config(
     _refuse_no_stage(config)
     svmlight = config.settings.judgments.format == "svmlight"
     prepared = (_from_svmlight if svmlight else _from_engine)(config, judgments, progress)
-    report = train_prepared(config, prepared, promote=promote, progress=progress)
+    report = train_prepared(
+        config, prepared, promote=promote, distil_from=distil_from, progress=progress
+    )
     return replace(report, seconds=time.perf_counter() - start)
 
 
 def train_prepared(
-    config: Config, prepared: Prepared, *, promote: bool = True, progress: Progress = silent
+    config: Config,
+    prepared: Prepared,
+    *,
+    promote: bool = True,
+    distil_from: str | None = None,
+    progress: Progress = silent,
 ) -> TrainReport:
     """Train every stage of a configuration on rows that are there, and write the bundles.
 
@@ -132,6 +146,7 @@ def train_prepared(
         config: The settings.
         prepared: The rows, wherever they come from.
         promote: As for `train_config`.
+        distil_from: As for `train_config`.
         progress: Told how far it is.
 
     Raises:
@@ -142,12 +157,19 @@ def train_prepared(
     stages, reports = config.settings.stages, []
     before: list[Handed] = []
     rows = prepared
+    teacher = None if distil_from is None else Teacher(config, distil_from)
     for number, stage in enumerate(stages):
         progress(f"train {stage.name}", number, len(stages))
-        report, fit = _train_stage(config, stage, rows, promote)
+        if teacher is not None and stage.name in teacher.pupils:
+            graded = teacher.taught(rows.train, rows.features, rows.schema)
+            taught = {**rows.source, "distilled_from": teacher.bundle.label}
+            pupil = replace(rows, train=graded, source=taught)
+        else:
+            pupil = rows
+        report, fit = _train_stage(config, stage, pupil, promote)
         reports.append(report)
         if number + 1 < len(stages):
-            before.append(_handed(config, stage, rows, fit))
+            before.append(_handed(config, stage, pupil, fit))
             rows = _passed_on(config, rows, before, stages[number + 1].window, progress)
     progress("train", len(reports), len(reports))
     return TrainReport(

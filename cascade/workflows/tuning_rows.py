@@ -1,0 +1,417 @@
+"""The rows that trials learn from and are measured by: made once, kept on disk, memory-mapped."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cascade.candidates import Float32, Float64, Int64
+from cascade.config import Config, judgments_columns, open_engine, schema_of, store_of
+from cascade.config.wire import business_of, features_of
+from cascade.errors import InputError
+from cascade.judgments import Judgments, read_judgments
+from cascade.measures import GradedRun, Ranked
+from cascade.protocols import Asked
+from cascade.registry import text_digest
+from cascade.registry.bundles import digest_of
+from cascade.training.dataset import (
+    BATCH_QUERIES,
+    Dataset,
+    Sampling,
+    grades_of,
+    retrieved_dataset,
+    svmlight_dataset,
+)
+from cascade.workflows.parallel import side_by_side
+from cascade.workflows.progress import Progress
+from cascade.workflows.split import divide
+from cascade.workflows.train import asked_at, sha256_of
+
+FEW_QUERIES = 400
+ARRAYS = ("matrix", "grades", "lengths", "retrieved")
+LEAST_QUERIES = 5
+# Grows when what the files hold changes, so that older ones are made anew.
+FORM = 1
+
+Arrays: TypeAlias = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Held:
+    """Hold every retrieved row of the validation queries, in the order of retrieval.
+
+    Attributes:
+        matrix: float32[n, f].
+        grades: float32[n], NaN where nobody judged.
+        offsets: int64[q + 1].
+        query_ids: The q queries.
+        ideal: All judged documents of the queries, retrieved or not, in their best order.
+    """
+
+    matrix: Float32
+    grades: Float32
+    offsets: Int64
+    query_ids: tuple[str, ...]
+    ideal: Ranked
+
+    def graded(self, ranks: Int64) -> GradedRun:
+        """Return where the judged documents stand, given 1-based ranks int64[n] of all rows."""
+        lengths = np.diff(self.offsets)
+        judged = np.flatnonzero(~np.isnan(self.grades))
+        owner = np.repeat(np.arange(len(lengths)), lengths)[judged]
+        order = np.lexsort((ranks[judged], owner))
+        judged, owner = judged[order], owner[order]
+        found = Ranked(owner, ranks[judged], self.grades[judged].astype(np.float64))
+        return GradedRun(len(lengths), found, self.ideal, lengths.astype(np.int64))
+
+
+@dataclass(frozen=True)
+class TuningRows:
+    """Hold what trials need.
+
+    Attributes:
+        key: A digest of all that the rows depend on.
+        folder: Where they are.
+        train: Judged rows of the training queries, and unjudged ones that were drawn as grade 0.
+        retrieved: int64[q], how many rows each training listing has in full.
+        held: The validation queries.
+        data: Where the rows come from, for records.
+    """
+
+    key: str
+    folder: Path
+    train: Dataset
+    retrieved: Int64
+    held: Held
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class _Job:
+    """Say which queries one process prepares, and where."""
+
+    config: Config
+    judgments: Path
+    folder: Path
+    part: str
+    queries: tuple[str, ...]
+    time: float
+
+
+def tuning_rows(config: Config, path: Path, progress: Progress) -> TuningRows:
+    """Return the rows of a configuration's trials, from disk where they are there already.
+
+    Queries of the test part take no part in it.
+
+    Args:
+        config: The settings.
+        path: The judgments.
+        progress: Told how far it is.
+
+    Raises:
+        InputError: If the judgments leave too few queries.
+    """
+    svmlight = config.settings.judgments.format == "svmlight"
+    plan = _plan_of_rows(config, path) if svmlight else _plan(config, path)
+    key = digest_of(plan.depends)
+    folder = config.resolve(config.settings.tuning.root) / "rows" / key[:16]
+    if not (folder / "rows.json").exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        staged = Path(tempfile.mkdtemp(prefix=".rows-", dir=folder.parent))
+        try:
+            (_write_svmlight if svmlight else _retrieve)(config, path, plan, staged, progress)
+            try:
+                staged.replace(folder)
+            except OSError:
+                # Another run was quicker; its rows are the same.
+                if not (folder / "rows.json").exists():
+                    raise
+        finally:
+            shutil.rmtree(staged, ignore_errors=True)
+    return read_rows(folder)
+
+
+def read_rows(folder: Path) -> TuningRows:
+    """Return rows that were prepared."""
+    about = json.loads((folder / "rows.json").read_text(encoding="utf-8"))
+    train, held = (
+        {name: np.load(folder / f"{part}.{name}.npy", mmap_mode="r") for name in ARRAYS}
+        for part in ("train", "held")
+    )
+    names = tuple(about["names"])
+    dataset = Dataset(
+        names=names,
+        matrix=train["matrix"],
+        grades=np.asarray(train["grades"]),
+        offsets=_offsets(train["lengths"]),
+        query_ids=tuple(about["train"]),
+        counts={},
+    )
+    ideal = np.load(folder / "ideal.npy")
+    return TuningRows(
+        key=about["key"],
+        folder=folder,
+        train=dataset,
+        retrieved=np.asarray(train["retrieved"]),
+        held=Held(
+            matrix=held["matrix"],
+            grades=np.asarray(held["grades"]),
+            offsets=_offsets(held["lengths"]),
+            query_ids=tuple(about["held"]),
+            ideal=_ideal(ideal[0].astype(np.int64), ideal[1]),
+        ),
+        data=about["data"],
+    )
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Say what is prepared.
+
+    Attributes:
+        train: The training queries.
+        held: The validation queries.
+        judgments: All judgments; None for rows of a file.
+        depends: All that the rows depend on.
+        time: The clock of the features.
+    """
+
+    train: tuple[str, ...]
+    held: tuple[str, ...]
+    judgments: Judgments | None
+    depends: Mapping[str, Any]
+    time: float = 0.0
+
+
+def _plan(config: Config, path: Path) -> _Plan:
+    settings, tuning = config.settings, config.settings.tuning
+    judgments = read_judgments(path, judgments_columns(config))
+    parts = divide(judgments.texts, settings.split)
+    # By digest: a sample that depends on neither the file's order nor chance.
+    order = {q: text_digest(text) for q, text in judgments.texts.items()}
+    train, held = (
+        tuple(sorted(parts[part], key=lambda q: (order[q], q))[:most])
+        for part, most in (("train", tuning.train_queries), ("validation", tuning.queries))
+    )
+    _refuse_few(len(train), len(held), path)
+    schema = schema_of(config)
+    generation = store_of(config).live()
+    depends = {
+        "form": FORM,
+        "judgments": sha256_of(path),
+        "columns": settings.judgments.model_dump(mode="json"),
+        "engine": settings.engine.model_dump(mode="json"),
+        "generation": generation.path.name,
+        "created": generation.created,
+        "features": features_of(config, schema).fingerprint,
+        "retrieval": settings.retrieval.model_dump(mode="json"),
+        "business": settings.business,
+        "split": settings.split.model_dump(mode="json"),
+        "negatives": settings.training.negatives,
+        "seed": settings.training.seed,
+        "train": len(train),
+        "held": len(held),
+    }
+    return _Plan(train, held, judgments, depends, generation.created)
+
+
+def _retrieve(config: Config, path: Path, plan: _Plan, folder: Path, progress: Progress) -> None:
+    """Retrieve every query once and write its rows, in several processes where it is worth it."""
+    shares = []
+    for part, queries in (("train", plan.train), ("held", plan.held)):
+        size = FEW_QUERIES if len(queries) > FEW_QUERIES else len(queries)
+        for start in range(0, len(queries), size):
+            name = f"{part}-{start:09d}"
+            job = _Job(config, path, folder, name, queries[start : start + size], plan.time)
+            shares.append(job)
+    workers = min(config.settings.tuning.workers or 64, len(shares)) if len(shares) > 2 else 1
+    done = 0
+    for names in side_by_side(_prepare_share, shares, workers):
+        done += 1
+        progress("prepare rows", done, len(shares))
+    for part, queries in (("train", plan.train), ("held", plan.held)):
+        _merge(folder, part, queries)
+    assert plan.judgments is not None
+    _write_ideal(folder, plan.judgments, plan.held)
+    schema, data = schema_of(config), _data_of(plan)
+    _write_about(folder, plan, features_of(config, schema).names, data)
+
+
+def _prepare_share(job: _Job) -> int:
+    """Write the rows of some queries; returns how many rows there are."""
+    config, settings = job.config, job.config.settings
+    judgments = read_judgments(job.judgments, judgments_columns(config)).only(job.queries)
+    engine, catalogue = open_engine(config, schema_of(config))
+    try:
+        features = features_of(config, catalogue.schema)
+        ask = asked_at(job.time, business_of(config, catalogue.schema))
+        asked = Asked(minimum_match=settings.retrieval.minimum_match)
+        size = settings.retrieval.size
+        counts: list[Int64] = []
+        if job.part.startswith("train"):
+            sampling = Sampling(
+                size=size,
+                negatives=settings.training.negatives,
+                minimum_match=asked.minimum_match,
+                seed=settings.training.seed,
+            )
+            counted = _Counting(engine, counts)
+            rows = retrieved_dataset(counted, features, judgments, sampling, ask)  # type: ignore[arg-type]
+            arrays: dict[str, NDArray[Any]] = {
+                "matrix": rows.matrix,
+                "grades": rows.grades,
+                "lengths": np.diff(rows.offsets),
+                "retrieved": np.concatenate(counts),
+            }
+        else:
+            matrices, grades = [], []
+            for start in range(0, len(job.queries), BATCH_QUERIES):
+                batch = job.queries[start : start + BATCH_QUERIES]
+                queries = [ask(q, judgments.texts[q]) for q in batch]
+                found = features.prepared(engine.retrieve(queries, size, asked).candidates)
+                matrices.append(features.matrix(found))
+                grades.append(grades_of(found, judgments))
+                counts.append(found.lengths)
+            lengths = np.concatenate(counts)
+            arrays = {
+                "matrix": np.concatenate(matrices),
+                "grades": np.concatenate(grades),
+                "lengths": lengths,
+                "retrieved": lengths,
+            }
+    finally:
+        engine.close()
+    for name, values in arrays.items():
+        np.save(job.folder / f"{job.part}.{name}.npy", values)
+    return len(arrays["grades"])
+
+
+class _Counting:
+    """Be an engine that notes how long the listings are that it returns."""
+
+    def __init__(self, engine: Any, counts: list[Int64]) -> None:  # noqa: ANN401  (any engine)
+        self._engine, self._counts = engine, counts
+
+    def retrieve(self, *given: Any) -> Any:  # noqa: ANN401  (what the engine takes and gives)
+        found = self._engine.retrieve(*given)
+        self._counts.append(found.candidates.lengths)
+        return found
+
+
+def _merge(folder: Path, part: str, queries: Sequence[str]) -> None:
+    """Make one file of each array of a part, in the order of the queries."""
+    for name in ARRAYS:
+        files = sorted(folder.glob(f"{part}-*.{name}.npy"))
+        shares = [np.load(file, mmap_mode="r") for file in files]
+        shape = (sum(len(share) for share in shares), *shares[0].shape[1:])
+        whole = np.lib.format.open_memmap(  # type: ignore[no-untyped-call]
+            folder / f"{part}.{name}.npy", mode="w+", dtype=shares[0].dtype, shape=shape
+        )
+        start = 0
+        for share in shares:
+            whole[start : start + len(share)] = share
+            start += len(share)
+        whole.flush()
+        del whole, shares
+        for file in files:
+            file.unlink()
+
+
+def _write_ideal(folder: Path, judgments: Judgments, queries: Sequence[str]) -> None:
+    lengths = [len(judgments.grades[q]) for q in queries]
+    grades = [grade for q in queries for grade in judgments.grades[q].values()]
+    owner = np.repeat(np.arange(len(queries)), lengths)
+    np.save(folder / "ideal.npy", np.array([owner, grades], dtype=np.float64))
+
+
+def _ideal(query: Int64, grade: Float64) -> Ranked:
+    order = np.lexsort((-grade, query))
+    best = Ranked(query[order], np.zeros(len(query), np.int64), grade[order])
+    return Ranked(best.query, best.places(), best.grade)
+
+
+def _write_about(
+    folder: Path, plan: _Plan, names: Sequence[str], data: Mapping[str, Any]
+) -> None:
+    about = {
+        "key": digest_of(plan.depends),
+        "names": list(names),
+        "train": list(plan.train),
+        "held": list(plan.held),
+        "data": data,
+        "depends": plan.depends,
+    }
+    (folder / "rows.json").write_text(json.dumps(about), encoding="utf-8")
+
+
+def _data_of(plan: _Plan) -> dict[str, Any]:
+    kept = ("judgments", "generation", "features")
+    return {
+        **{name: plan.depends[name] for name in kept if name in plan.depends},
+        "train_queries": len(plan.train),
+        "validation_queries": len(plan.held),
+    }
+
+
+def _plan_of_rows(config: Config, path: Path) -> _Plan:
+    split, tuning = config.settings.split, config.settings.tuning
+    depends = {
+        "form": FORM,
+        "judgments": sha256_of(path),
+        "split": split.model_dump(mode="json"),
+        "train": tuning.train_queries,
+        "held": tuning.queries,
+    }
+    return _Plan((), (), None, depends)
+
+
+def _write_svmlight(
+    config: Config, path: Path, plan: _Plan, folder: Path, progress: Progress
+) -> None:
+    """Write the rows of an SVMlight file; the order of the file is that of retrieval."""
+    progress("read", 0, None)
+    split, tuning = config.settings.split, config.settings.tuning
+    dataset = svmlight_dataset(path)
+    count = len(dataset.query_ids)
+    # The same division as for training.
+    chosen = np.random.default_rng(split.seed).permutation(count)
+    held_count = int(count * (split.validation / (1 - split.test)))
+    masks = {}
+    for part, at in (
+        ("train", chosen[held_count:][: tuning.train_queries]),
+        ("held", chosen[:held_count][: tuning.queries]),
+    ):
+        masks[part] = np.zeros(count, dtype=np.bool_)
+        masks[part][at] = True
+    parts = {part: dataset.select(mask) for part, mask in masks.items()}
+    _refuse_few(len(parts["train"].query_ids), len(parts["held"].query_ids), path)
+    for part, rows in parts.items():
+        lengths = np.diff(rows.offsets)
+        arrays = {"matrix": rows.matrix, "grades": rows.grades, "lengths": lengths}
+        for name, values in {**arrays, "retrieved": lengths}.items():
+            np.save(folder / f"{part}.{name}.npy", values)
+    held = parts["held"]
+    owner = np.repeat(np.arange(len(held.query_ids)), np.diff(held.offsets))
+    np.save(folder / "ideal.npy", np.array([owner, held.grades], dtype=np.float64))
+    whole = _Plan(parts["train"].query_ids, held.query_ids, None, plan.depends)
+    _write_about(folder, whole, dataset.names, _data_of(whole))
+
+
+def _offsets(lengths: NDArray[Any]) -> Int64:
+    return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+
+
+def _refuse_few(train: int, held: int, path: Path) -> None:
+    if train < LEAST_QUERIES or held < LEAST_QUERIES:
+        raise InputError(
+            f"{path} leaves {train} queries to fit on and {held} to measure by; at least "
+            f"{LEAST_QUERIES} of each are needed. [split] says how they are divided"
+        )

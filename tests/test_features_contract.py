@@ -113,14 +113,14 @@ def batch_of(listings):
     return candidates(DOCUMENTS, *listings, columns=columns)
 
 
-COLUMNS = ("engine_score", "engine_rank", "f")
+COLUMNS = ("engine_score", "engine_rank", "f", "stage:linear")
 MANY = [
     (
         Query("a", "red shoes for men", surface="app", time=2000 * DAY, session=("7", "x", "21")),
         list(range(-1, 30)),
     ),
     (Query("b", "", surface="web"), [3, 4]),
-    (Query("c", "blue zebra " * 9 + " ".join(WORDS)), list(range(59, 10, -1))),
+    (Query("c", "blue 50 zebra " * 9 + " ".join(WORDS)), list(range(59, 10, -1))),
     (Query("d", "nothing"), []),
     (Query("e", str(DOCUMENTS.documents[5]["title"]), time=2001.6 * DAY), list(range(60))),
 ]

@@ -26,7 +26,7 @@ from cascade.pipeline.listing import (
     without,
 )
 from cascade.pipeline.recording import Recording
-from cascade.pipeline.stages import Stage, run_stages
+from cascade.pipeline.stages import Stage, bypassed, run_stages
 from cascade.pipeline.trace import (
     MAX_DEPTH,
     Explanation,
@@ -211,7 +211,8 @@ class Cascade:
         rest, pins = beyond, NOTHING_ADMITTED
         swapped: tuple[int, ...] = ()
         if request.sort is not None:
-            ranked, business, traces = listing, None, self._bypassed(request.sort.field)
+            names = [s.name for s in self.stages] + [BUSINESS] * (self.business is not None)
+            ranked, business, traces = listing, None, bypassed(names, request.sort.field)
             if recording is not None:
                 recording.listing = recording.final = listing
         else:
@@ -369,12 +370,6 @@ class Cascade:
         if seen is not None:
             seen.append(Snapshot(EXPLORATION, explored.candidates, None))
         return explored.candidates, explored.swapped
-
-    def _bypassed(self, field: str) -> tuple[StageTrace, ...]:
-        names = [stage.name for stage in self.stages]
-        names += [BUSINESS] if self.business is not None else []
-        reason = f"the result is sorted by {field}"
-        return tuple(StageTrace(name, Outcome.SKIPPED, 0, 0.0, reason) for name in names)
 
     def _fetched(
         self, query: Query, request: PageRequest, ranked: Ranked

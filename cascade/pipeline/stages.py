@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -182,6 +182,12 @@ def run_stage(
     stage.cost.record(rows, ms)
     ran = StageTrace(stage.name, Outcome.RAN, rows, ms)
     return reranked, _noted(recording, stage, ran, matrix, order)
+
+
+def bypassed(names: Sequence[str], field: str) -> tuple[StageTrace, ...]:
+    """Return the traces of steps that an order by a field leaves out."""
+    reason = f"the result is sorted by {field}"
+    return tuple(StageTrace(name, Outcome.SKIPPED, 0, 0.0, reason) for name in names)
 
 
 def _noted(

@@ -1,0 +1,45 @@
+"""Divisions of queries: strict ones share no relevant document, timely ones test on the latest."""
+
+import pytest
+
+from cascade.config.stage_settings import SplitSettings
+from cascade.errors import InputError
+from cascade.judgments import Judgments
+from cascade.workflows.split import divide, divide_by_time, divide_judgments, relevant
+
+TEXTS = {f"q{i}": f"query {i}" for i in range(600)}
+GRADES = {f"q{i}": {f"d{i % 150}": 1.0, f"d{(i * 7) % 150}": 0.0} for i in range(600)}
+JUDGMENTS = Judgments(TEXTS, GRADES)
+
+
+def test_a_strict_split_shares_no_relevant_document_with_the_test_queries():
+    split = SplitSettings(by="strict", test=0.1)
+    parts, dropped = divide_judgments(JUDGMENTS, split)
+    plain = divide(TEXTS, split)
+    tested = set().union(*(relevant(JUDGMENTS, q) for q in parts["test"]))
+    assert parts["test"] == plain["test"]
+    for part in ("train", "validation"):
+        assert parts[part]
+        assert all(tested.isdisjoint(relevant(JUDGMENTS, q)) for q in parts[part])
+        gone = set(plain[part]) - set(parts[part])
+        assert gone
+        assert all(tested & relevant(JUDGMENTS, q) for q in gone)
+    assert sorted([*dropped, *(q for part in parts.values() for q in part)]) == sorted(TEXTS)
+
+
+def test_a_document_of_grade_0_is_not_shared():
+    judgments = Judgments({"a": "x", "b": "y"}, {"a": {"d": 0.0}, "b": {"d": 1.0}})
+    assert relevant(judgments, "a") == set()
+
+
+def test_the_latest_queries_are_tested_on():
+    times = {f"q{i}": float(100 - i) for i in range(100)}
+    parts = divide_by_time(times, SplitSettings(validation=0.1, test=0.2))
+    assert [len(parts[p]) for p in ("train", "validation", "test")] == [70, 10, 20]
+    latest = [min(times[q] for q in parts["test"]), max(times[q] for q in parts["validation"])]
+    assert latest[0] > latest[1] > max(times[q] for q in parts["train"])
+
+
+def test_judgments_have_no_time_to_split_by():
+    with pytest.raises(InputError, match="--clicks"):
+        divide_judgments(JUDGMENTS, SplitSettings(by="time"))

@@ -111,3 +111,36 @@ def test_listings_without_two_grades_are_refused():
     flat = Dataset(flat.names, flat.matrix, flat.grades * 0, flat.offsets, flat.query_ids, {})
     with pytest.raises(InputError, match="nothing can be learned"):
         fit_linear(flat, LinearOptions())
+
+
+def test_the_logistic_loss_gives_the_chance_of_relevance():
+    """Of rows with x = 1 three in four are relevant, with x = 0 one in four: odds of 3 and 1/3."""
+    x = np.tile([1, 1, 1, 1, 0, 0, 0, 0], 50).astype(np.float32)
+    grades = np.tile([1, 1, 1, 0, 1, 0, 0, 0], 50).astype(np.float32)
+    train = Dataset(
+        names=("x",),
+        matrix=x[:, None],
+        grades=grades,
+        offsets=np.arange(0, len(x) + 1, 8),
+        query_ids=tuple(map(str, range(50))),
+        counts={},
+    )
+    fit = fit_linear(train, LinearOptions(l2=0.0, loss="logistic"))
+    scores = fit.predict(np.array([[1.0], [0.0]], dtype=np.float32))
+    np.testing.assert_allclose(scores, [np.log(3), -np.log(3)], atol=1e-3)
+
+
+@pytest.mark.parametrize("loss", ["pairwise", "logistic"])
+def test_a_listing_of_weight_0_teaches_nothing(loss):
+    """Two listings say the opposite; the one that counts wins."""
+    train = Dataset(
+        names=("x",),
+        matrix=np.array([[0], [1], [0], [1]], dtype=np.float32),
+        grades=np.array([0, 1, 1, 0], dtype=np.float32),
+        offsets=np.array([0, 2, 4]),
+        query_ids=("a", "b"),
+        counts={},
+        weights=np.array([1, 0], dtype=np.float32),
+    )
+    scores = fit_linear(train, LinearOptions(loss=loss)).predict(train.matrix[:2])
+    assert scores[1] > scores[0]

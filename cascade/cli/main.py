@@ -11,6 +11,7 @@ from cascade.cli.bench import bench
 from cascade.cli.clicks import judgments, propensities
 from cascade.cli.demo import demo
 from cascade.cli.events import events
+from cascade.cli.experiment import experiment
 from cascade.cli.generations import gc, rollback, swap, verify
 from cascade.cli.index import index
 from cascade.cli.joins import join
@@ -39,6 +40,7 @@ main.add_command(events)
 for command in (join, judgments, propensities):
     events.add_command(command)
 main.add_command(behaviour)
+main.add_command(experiment)
 main.add_command(pipeline)
 main.add_command(replay)
 main.add_command(skew)

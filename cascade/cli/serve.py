@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -26,6 +27,9 @@ from cascade.service import (
     run,
     start_comparing,
 )
+
+if TYPE_CHECKING:
+    from cascade.service.experimenting import Experimenter
 
 
 @click.command()
@@ -91,6 +95,7 @@ def serve_config(
             metrics,
             observers=(*comparing, logger) if logger is not None else comparing,
             assume_consent=first.settings.log.consent == "assumed",
+            experiment=_experiment(configs),
         )
         stores = {name: store_of(config) for name, config in configs.items()}
         followed = {
@@ -118,3 +123,13 @@ def serve_config(
             click.echo(curl, err=quiet)
 
         run(app, listening, tell)
+
+
+def _experiment(configs: Mapping[str, Config]) -> Experimenter | None:
+    """Return what divides searches, if the first cascade's file has an experiment."""
+    first = next(iter(configs.values()))
+    if first.settings.experiment is None:
+        return None
+    from cascade.service.experimenting import Experimenter
+
+    return Experimenter(first.settings.experiment, list(configs), str(first.path))

@@ -19,6 +19,7 @@ from cascade.config.behaviour_settings import BehaviourSettings
 from cascade.config.click_settings import ClickSettings
 from cascade.config.evaluation_settings import EvaluationSettings
 from cascade.config.event_settings import EventSettings
+from cascade.config.experiment_settings import ExperimentSettings
 from cascade.config.exploration_settings import ExplorationSettings
 from cascade.config.gate_settings import DriftSettings, GateSettings, ShadowSettings
 from cascade.config.log_settings import LogSettings
@@ -252,6 +253,9 @@ class CascadeSettings(Settings):
     gate: GateSettings = Field(default_factory=GateSettings)
     shadow: ShadowSettings = Field(default_factory=ShadowSettings)
     drift: DriftSettings = Field(default_factory=DriftSettings)
+    experiment: ExperimentSettings | None = Field(
+        None, description="cascades that live requests are divided among; see experiments.md"
+    )
     pipeline: PipelineSettings = Field(default_factory=PipelineSettings)
     tuning: TuningSettings = Field(default_factory=TuningSettings)
 

@@ -14,8 +14,8 @@ class SplitSettings(Settings):
 
     by: Literal["query", "strict", "time"] = Field(
         "query",
-        description='"strict" also drops training queries that share a relevant document with a '
-        'test query; "time" tests on the latest queries, of a log',
+        description='"strict" divides documents, so that no query trained on shares a relevant one '
+        'with a test query; "time" tests on the latest queries, of a log',
     )
     validation: Share = Field(0.15, description="share of queries that stops the training early")
     test: Share = Field(0.2, description="share of queries that training never sees")

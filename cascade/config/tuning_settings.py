@@ -31,7 +31,9 @@ class TuningSettings(Settings):
 
     root: str = Field("var/tuning", description="the folder of prepared rows and of records")
     trials: Positive = Field(24, description="how many configurations a study tries")
-    queries: Positive = Field(2_000, description="most validation queries that trials are measured by")
+    queries: Positive = Field(
+        2_000, description="most validation queries that trials are measured by"
+    )
     train_queries: Positive = Field(
         3_000, description="most training queries that trials are fitted on"
     )

@@ -125,7 +125,7 @@ def import_files(root: Path, files: Sequence[Path], task: ImportTask) -> Import:
         staged = root / f".staged-{os.getpid()}"
         try:
             sources, tally = _stage(staged, fresh, task, now)
-            kept = _decide(staged, task, tally)
+            kept = _decide(root, staged, task, tally)
             done = Import(
                 name=name,
                 time=now,
@@ -216,9 +216,10 @@ def _stage(
     return tuple(sources), staging.tally
 
 
-def _decide(folder: Path, task: ImportTask, tally: Tally) -> Kept:
-    with closing(connect(0, task.memory_mb, folder)) as connection:
-        return apply_rules(connection, folder / "read", folder / "kept", task.rules, tally)
+def _decide(root: Path, staged: Path, task: ImportTask, tally: Tally) -> Kept:
+    with closing(connect(0, task.memory_mb, staged)) as connection:
+        read, kept = staged / "read", staged / "kept"
+        return apply_rules(connection, read, kept, task.rules, tally, root)
 
 
 def _publish(root: Path, staged: Path, done: Import) -> None:

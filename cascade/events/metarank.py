@@ -12,7 +12,7 @@ import msgspec
 
 from cascade.events.actions import Actions
 from cascade.events.lines import Block
-from cascade.events.parsed import Id, Parsed, Refused, number_of
+from cascade.events.parsed import Events, Id, LeftOut, Parsed, Refused, Searches, number_of
 from cascade.events.ubi import NO_DOC_ID, NO_QUERY_ID, NOT_JSON
 
 NOT_METARANK = "not of the form of Metarank"
@@ -81,6 +81,9 @@ class MetarankReader:
             action = self.actions.of(line.type or "")
             if action is None:
                 parsed.others[line.type or "interactions without a type"] += 1
+                if line.ranking is not None:
+                    parsed.left_out.query_id.append(line.ranking)
+                    _add_who(parsed.left_out, line, _fields(line))
             elif line.item is None:
                 parsed.refused.append(Refused(number, NO_DOC_ID, f"of the type {line.type!r}"))
             else:
@@ -117,13 +120,19 @@ def _add_event(number: int, line: _Line, action: str, parsed: Parsed) -> None:
     _add_context(to, line, told)
 
 
-def _add_context(to: Any, line: _Line, told: dict[str, Any]) -> None:  # noqa: ANN401
+def _add_context(to: Searches | Events, line: _Line, told: dict[str, Any]) -> None:
     """Add what searches and events both have."""
-    surface, consent, agent = (told.get(name) for name in ("surface", "consent", "user_agent"))
+    surface = told.get("surface")
+    to.surface.append(surface if isinstance(surface, str) else None)
+    _add_who(to, line, told)
+
+
+def _add_who(to: Searches | Events | LeftOut, line: _Line, told: dict[str, Any]) -> None:
+    """Add who it was, and when."""
+    consent, agent = (told.get(name) for name in ("consent", "user_agent"))
     to.time.append(line.timestamp)
     to.session.append(line.session)
     to.visitor.append(line.user)
-    to.surface.append(surface if isinstance(surface, str) else None)
     to.consent.append(consent if isinstance(consent, bool) else None)
     to.agent.append(agent if isinstance(agent, str) else None)
 

@@ -65,12 +65,25 @@ class Events:
 
 
 @dataclass
+class LeftOut:
+    """Hold n events of other actions that name their query: who it was, and when."""
+
+    query_id: list[Id] = field(default_factory=list)
+    time: list[Moment] = field(default_factory=list)
+    session: list[Id] = field(default_factory=list)
+    visitor: list[Id] = field(default_factory=list)
+    consent: list[bool | None] = field(default_factory=list)
+    agent: list[str | None] = field(default_factory=list)
+
+
+@dataclass
 class Parsed:
     """Hold what was read from one block.
 
     Attributes:
         searches: The searches.
         events: The events whose action is one of ours.
+        left_out: Those of other actions, for the gaps of their searches.
         refused: The lines that cannot be used.
         others: How often each other action, or kind of line, was left out.
         lines: How many lines were not empty.
@@ -78,6 +91,7 @@ class Parsed:
 
     searches: Searches = field(default_factory=Searches)
     events: Events = field(default_factory=Events)
+    left_out: LeftOut = field(default_factory=LeftOut)
     refused: list[Refused] = field(default_factory=list)
     others: Counter[str] = field(default_factory=Counter)
     lines: int = 0

@@ -53,6 +53,7 @@ _PLAIN = (
     "collapse",
     "offset",
     "size",
+    "arm",
 )
 _SHOWN = (
     "query_id",
@@ -67,7 +68,7 @@ _SHOWN = (
     "results",
 )
 _RANKED = ("candidates", "order", "propensities")
-_LISTED = ("seen", "candidates", "results", "swapped")
+_LISTED = ("seen", "candidates", "results", "swapped", "teams")
 _COMPRESSION = {"compression": "zstd", "compression_level": 1}
 
 
@@ -127,6 +128,8 @@ def schema() -> Any:  # noqa: ANN401  (pyarrow has no types)
         "results": pa.list_(text),
         "swapped": whole,
         "propensities": pa.list_(pa.float64()),
+        "arm": text,
+        "teams": pa.list_(pa.int8()),
     }
     return pa.schema(list(columns.items()))
 

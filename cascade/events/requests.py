@@ -101,6 +101,9 @@ class LoggedRequest:
         offset: The ranks before the page.
         size: How many rows were asked for.
         results: The documents of the page.
+        arm: The arm of the experiment that it took part in, None if in none.
+        teams: Of an interleaved page, which cascade each of `results` is of: 0 the first, 1 the
+            other, -1 neither.
     """
 
     query_id: str
@@ -131,6 +134,8 @@ class LoggedRequest:
     collapse: str | None = None
     swapped: tuple[int, ...] = ()
     propensities: Float64 = field(default_factory=lambda: _NO_CHANCES)
+    arm: str | None = None
+    teams: tuple[int, ...] = ()
 
     @property
     def models(self) -> dict[str, str]:

@@ -1,16 +1,17 @@
-"""What of an import is kept: rules against robots, a share of sessions; stated and counted.
+"""What of an import is kept: each row once, rules against robots, a share of sessions; counted.
 
 Everything here is SQL over the staged columns: it goes through once, and spills to disk.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cascade.errors import InputError
+from cascade.events.repeats import drop_repeated
 from cascade.events.staging import STAGED, Tally
 from cascade.events.tables import EVENTS, SEARCHES
 
@@ -24,6 +25,7 @@ AGENT, MINUTE, HOUR, SECOND = (
     "actions per second",
 )
 SAMPLE, NO_TIME = "not in the sample", "searches without a time"
+REPEATED = "logged before"
 # A session without a name is the visitor's, one of nobody is each search by itself.
 _KEY = "coalesce(session, visitor, query_id)"
 
@@ -67,29 +69,45 @@ class Kept:
         events: How many events were kept.
         dropped: How many rows each rule left out; a session that breaks two counts for the first.
         robots: How many sessions the rules against robots found.
-        worded: How many searches were made from the texts of events.
     """
 
     searches: int
     events: int
     dropped: Mapping[str, int] = field(default_factory=dict)
     robots: int = 0
-    worded: int = 0
 
 
 def apply_rules(
-    connection: DuckDBPyConnection, staged: Path, kept: Path, rules: Rules, tally: Tally
+    connection: DuckDBPyConnection,
+    staged: Path,
+    kept: Path,
+    rules: Rules,
+    tally: Tally,
+    log: Path | None = None,
 ) -> Kept:
     """Write what is kept of `staged` into `kept`, under the same names of files.
 
     A search without a time, session or visitor gets those of the first event of its query id.
     Where a search or event says that there is no consent, its query id has no session at all.
+
+    Args:
+        connection: A database without tables.
+        staged: Holds what was read.
+        kept: An empty folder.
+        rules: What is left out.
+        tally: Of what was read.
+        log: The log whose rows are not kept again; None looks at what was read alone.
     """
-    for table, columns in STAGED.items():
-        _view(connection, table, staged / f"{table}.parquet", columns)
+    counts: dict[str, int] = {}
+    _view(connection, "left_out", [staged / "left_out.parquet"], "staged")
+    for table in ("searches", "events"):
+        _view(connection, table, [staged / f"{table}.parquet"], "read")
+        _view(connection, table, sorted((log / table).glob("*.parquet")) if log else [], "logged")
+        repeated = drop_repeated(connection, table)
+        if repeated:
+            counts[REPEATED] = counts.get(REPEATED, 0) + repeated
     _join(connection, tally)
     _find_robots(connection, rules)
-    counts: dict[str, int] = {}
     rows: dict[str, int] = {}
     for table, columns in (("searches", SEARCHES), ("events", EVENTS)):
         connection.execute(_judged(table, rules))
@@ -107,38 +125,38 @@ def apply_rules(
                 f"to '{target}' (format parquet, compression zstd)"
             )
     robots = connection.execute("select count(*) from robots").fetchone()
-    worded = connection.execute("select count(*) from worded").fetchone()
     return Kept(
         rows["searches"],
         rows["events"],
         dict(sorted(counts.items())),
         robots[0] if robots else 0,
-        worded[0] if worded else 0,
     )
 
 
-def _view(
-    connection: DuckDBPyConnection, table: str, path: Path, columns: Mapping[str, str]
-) -> None:
-    quoted = str(path).replace("'", "''")
-    if path.exists():
-        connection.execute(f"create view staged_{table} as from read_parquet('{quoted}')")
-        return
-    typed = ", ".join(f"null::{kind} as {name}" for name, kind in columns.items())
-    connection.execute(f"create view staged_{table} as select {typed} where false")
+def _view(connection: DuckDBPyConnection, table: str, paths: Sequence[Path], prefix: str) -> None:
+    """Make the view `<prefix>_<table>` of files, of no rows where there are none."""
+    files = ", ".join("'" + str(path).replace("'", "''") + "'" for path in paths if path.exists())
+    if files:
+        source = f"from read_parquet([{files}], union_by_name = true, file_row_number = true)"
+    else:
+        typed = ", ".join(f"null::{kind} as {name}" for name, kind in STAGED[table].items())
+        source = f"select {typed}, null::bigint as file_row_number where false"
+    connection.execute(f"create view {prefix}_{table} as {source}")
 
 
 def _join(connection: DuckDBPyConnection, tally: Tally) -> None:
     """Make `joined_searches` and `joined_events`: gaps filled, no consent carried over."""
+    refusing = tally.refusing or tally.refusing_others
     connection.execute(
         """
         create table silent as
         select distinct query_id from (
             select query_id, consent from staged_searches
             union all select query_id, consent from staged_events
+            union all select query_id, consent from staged_left_out
         ) where consent = false and query_id is not null
         """
-        if tally.refusing
+        if refusing
         else "create table silent (query_id varchar)"
     )
     connection.execute(
@@ -146,7 +164,10 @@ def _join(connection: DuckDBPyConnection, tally: Tally) -> None:
         create table told as
         select query_id, min(time) as time, arg_min(session, time) as session,
                arg_min(visitor, time) as visitor
-        from staged_events
+        from (
+            select query_id, time, session, visitor from staged_events
+            union all select query_id, time, session, visitor from staged_left_out
+        )
         where query_id in (
             select query_id from staged_searches
             where time is null or session is null or visitor is null
@@ -164,7 +185,8 @@ def _join(connection: DuckDBPyConnection, tally: Tally) -> None:
                arg_min(surface, time) as surface, bool_or(robot) as robot
         from staged_events
         where text is not null and query_id is not null
-          and query_id not in (select query_id from staged_searches)
+          and query_id not in (select query_id from staged_searches where query_id is not null)
+          and query_id not in (select query_id from logged_searches where query_id is not null)
         group by query_id
         """
         if tally.worded
@@ -183,7 +205,7 @@ def _join(connection: DuckDBPyConnection, tally: Tally) -> None:
         from staged_searches s left join told using (query_id) left join silent using (query_id)
         union all by name select * from worded
         """
-        if tally.gaps or tally.refusing or tally.worded
+        if tally.gaps or refusing or tally.worded
         else "create view joined_searches as select * exclude (consent) from staged_searches"
     )
     connection.execute(
@@ -195,7 +217,7 @@ def _join(connection: DuckDBPyConnection, tally: Tally) -> None:
         )
         from staged_events e left join silent using (query_id)
         """
-        if tally.refusing
+        if refusing
         else "create view joined_events as from staged_events"
     )
 
@@ -203,8 +225,8 @@ def _join(connection: DuckDBPyConnection, tally: Tally) -> None:
 def _find_robots(connection: DuckDBPyConnection, rules: Rules) -> None:
     """Make the table `robots`: each session that a rule found, and the first rule that did."""
     found = [
-        f"select {_KEY} as key, 0 as number from joined_{table} where robot"
-        for table in ("searches", "events")
+        f"select {_KEY} as key, 0 as number from {table} where robot"
+        for table in ("joined_searches", "joined_events", "staged_left_out")
     ]
     limits = (
         (1, rules.searches_per_minute, 60, "joined_searches", "true"),

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from cascade.errors import OptionalDependencyError
 from cascade.events.lines import Block
-from cascade.events.parsed import Events, Id, Parsed, Refused, Searches
+from cascade.events.parsed import Events, Id, LeftOut, Parsed, Refused, Searches
 from cascade.events.pseudonyms import Pseudonyms
 from cascade.events.tables import EVENTS, SEARCHES
 from cascade.events.times import seconds
@@ -27,6 +27,8 @@ _RULED = {"consent": "BOOLEAN", "robot": "BOOLEAN"}
 STAGED = {
     "searches": {**SEARCHES, **_RULED},
     "events": {**EVENTS, **_RULED, "text": "VARCHAR"},
+    "left_out": {name: SEARCHES[name] for name in ("query_id", "time", "session", "visitor")}
+    | _RULED,
 }
 QUARANTINE = {
     "source": "VARCHAR",
@@ -50,8 +52,8 @@ class Tally:
         refused: How many lines are in quarantine, by reason.
         gaps: How many searches lack a time, session or visitor that an event may know.
         worded: How many events carry the text of their query.
-        refusing: How many rows came without consent.
-        robots: How many rows name a known robot.
+        refusing: How many searches and events of ours came without consent.
+        refusing_others: How many events of other actions did.
     """
 
     lines: int = 0
@@ -62,12 +64,12 @@ class Tally:
     gaps: int = 0
     worded: int = 0
     refusing: int = 0
-    robots: int = 0
+    refusing_others: int = 0
 
 
 @dataclass
 class Staging:
-    """Write blocks into a folder: `searches.parquet`, `events.parquet`, `quarantine.parquet`.
+    """Write blocks into a folder: one Parquet file for each table of `STAGED`, and quarantine.
 
     Attributes:
         folder: An empty folder.
@@ -107,6 +109,8 @@ class Staging:
             self._add_searches(parsed.searches)
         if parsed.events.line:
             self._add_events(parsed.events, parsed.refused)
+        if parsed.left_out.query_id:
+            self._add_left_out(parsed.left_out)
         if parsed.refused:
             self._refuse(block, parsed.refused)
 
@@ -117,10 +121,12 @@ class Staging:
             "text": read.text,
             "time": _nullable(times),
             **self._visits(read, times),
+            "surface": read.surface,
             "results": read.results,
             "propensities": read.propensities,
         }
         self.tally.searches += len(read.line)
+        self.tally.refusing += read.consent.count(False)
         known = zip(columns["time"], columns["session"], columns["visitor"], strict=True)
         self.tally.gaps += sum(None in row for row in known)
         self._write("searches", columns)
@@ -142,16 +148,30 @@ class Staging:
             "rank": read.rank,
             "time": times,
             **self._visits(read, times),
+            "surface": read.surface,
             "value": read.value,
             "text": read.text,
         }
+        self.tally.refusing += read.consent.count(False)
         self._write("events", columns)
 
-    def _visits(self, read: Searches | Events, times: NDArray[np.float64]) -> dict[str, list[Any]]:
+    def _add_left_out(self, read: LeftOut) -> None:
+        times = seconds(read.time)
+        columns = {
+            "query_id": _texts(read.query_id),
+            "time": _nullable(times),
+            **self._visits(read, times),
+        }
+        self.tally.refusing_others += read.consent.count(False)
+        self._write("left_out", columns)
+
+    def _visits(
+        self, read: Searches | Events | LeftOut, times: NDArray[np.float64]
+    ) -> dict[str, list[Any]]:
         """Return who it was, by pseudonyms; whoever gave no consent, or has no time, is nobody."""
-        refusing, timeless = read.consent.count(False), np.isnan(times)
+        timeless = np.isnan(times)
         nobody: list[bool] = []
-        if refusing or timeless.any():
+        if False in read.consent or timeless.any():
             told = zip(read.consent, timeless.tolist(), strict=True)
             nobody = [consent is False or no for consent, no in told]
         named = {}
@@ -163,9 +183,7 @@ class Staging:
         agents = [agent or who for agent, who in zip(read.agent, read.visitor, strict=True)]
         robots = {agent: self._is_robot(agent) for agent in set(agents)}
         robot = [robots[agent] for agent in agents]
-        self.tally.refusing += refusing
-        self.tally.robots += sum(robot)
-        return {**named, "surface": read.surface, "consent": read.consent, "robot": robot}
+        return {**named, "consent": read.consent, "robot": robot}
 
     def _is_robot(self, agent: Id) -> bool:
         if agent is None or not self.robots:

@@ -9,12 +9,19 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from cascade.errors import InputError, nearest
 from cascade.events.actions import Actions
 from cascade.events.lines import Block
-from cascade.events.parsed import Parsed, Refused, number_of, rank_of
+from cascade.events.parsed import (
+    Events,
+    LeftOut,
+    Parsed,
+    Refused,
+    Searches,
+    number_of,
+    rank_of,
+)
 from cascade.events.ubi import NO_DOC_ID, NO_QUERY_ID
 
 COLUMNS = (
@@ -113,6 +120,8 @@ class TableReader:
         action = self.actions.of(name)
         if action is None:
             parsed.others[name or "rows without an action"] += 1
+            if row.get("query_id") is not None:
+                _add_who(parsed.left_out, row)
         elif row.get("doc_id") is None:
             parsed.refused.append(Refused(number, NO_DOC_ID, f"of the action {name!r}"))
         else:
@@ -124,12 +133,19 @@ class TableReader:
             _add_shared(events, number, row)
 
 
-def _add_shared(to: Any, number: int, row: dict[str, str | None]) -> None:  # noqa: ANN401
+def _add_shared(to: Searches | Events, number: int, row: dict[str, str | None]) -> None:
     """Add what searches and events both have."""
-    consent = row.get("consent")
     to.line.append(number)
+    for name in ("text", "surface"):
+        getattr(to, name).append(row.get(name))
+    _add_who(to, row)
+
+
+def _add_who(to: Searches | Events | LeftOut, row: dict[str, str | None]) -> None:
+    """Add who it was, when, and in which search."""
+    consent = row.get("consent")
     to.consent.append(None if consent is None else consent.casefold() not in _NO)
-    for name in ("query_id", "text", "time", "session", "visitor", "surface", "agent"):
+    for name in ("query_id", "time", "session", "visitor", "agent"):
         getattr(to, name).append(row.get(name))
 
 

@@ -15,7 +15,7 @@ import msgspec
 
 from cascade.events.actions import Actions
 from cascade.events.lines import Block
-from cascade.events.parsed import Events, Id, Parsed, Refused, Searches, number_of, rank_of
+from cascade.events.parsed import Events, Id, LeftOut, Parsed, Refused, Searches, number_of, rank_of
 
 NOT_JSON, NOT_UBI = "not a JSON object", "not of the form of UBI"
 _FAR = 1_000_000
@@ -159,17 +159,22 @@ class UbiReader:
     def _events(self, pairs: list[_Numbered], parsed: Parsed) -> Events:
         kept: list[_Numbered] = []
         actions: list[str] = []
+        others: list[_Line] = []
         known = {name: self.actions.of(name) for name in {x.action_name or "" for _, x in pairs}}
         for pair in pairs:
             name = pair[1].action_name or ""
             action = known[name]
             if action is None:
                 parsed.others[name] += 1
+                if pair[1].query_id is not None:
+                    others.append(pair[1])
             elif _object(pair[1]).object_id is None:
                 parsed.refused.append(Refused(pair[0], NO_DOC_ID, f"of the action {name!r}"))
             else:
                 kept.append(pair)
                 actions.append(action)
+        if others:
+            parsed.left_out = _left_out(others)
         lines = [line for _, line in kept]
         attributes = [line.event_attributes or _NO_ATTRIBUTES for line in lines]
         both = list(zip(lines, attributes, strict=True))
@@ -192,6 +197,19 @@ class UbiReader:
             agent=[a.user_agent or a.browser for a in attributes],
             text=[None] * len(lines),
         )
+
+
+def _left_out(lines: list[_Line]) -> LeftOut:
+    attributes = [line.event_attributes or _NO_ATTRIBUTES for line in lines]
+    both = list(zip(lines, attributes, strict=True))
+    return LeftOut(
+        query_id=[line.query_id for line in lines],
+        time=[line.timestamp for line in lines],
+        session=[a.session_id if x.session_id is None else x.session_id for x, a in both],
+        visitor=[_visitor(x, a.user_id) for x, a in both],
+        consent=[a.consent if x.consent is None else x.consent for x, a in both],
+        agent=[a.user_agent or a.browser for a in attributes],
+    )
 
 
 def _searches(pairs: list[_Numbered]) -> Searches:

@@ -91,6 +91,7 @@ class Cascade:
         request: PageRequest = FIRST_PAGE,
         deadline: Deadline = NEVER,
         recording: Recording | None = None,
+        after: Callable[[Ranked], Ranked] | None = None,
     ) -> Page:
         """Return one page of the documents that match, best first.
 
@@ -99,6 +100,7 @@ class Cascade:
             request: Which part of the result is wanted, and with what.
             deadline: When the request must be over.
             recording: Receives what the ranking used.
+            after: Changes the list when it is ranked, before the page is fetched.
 
         Raises:
             QueryError: If the query or the request is not acceptable.
@@ -108,6 +110,8 @@ class Cascade:
         check(query, request, self.documents.schema, self.business)
         seen: list[Snapshot] | None = [] if request.explain else None
         ranked = self.ranked(query, request, deadline, seen, recording)
+        if after is not None:
+            ranked = after(ranked)
         before_fetch = self.clock()
         items, next_offset, dropped = self._fetched(self.filtered(query), request, ranked)
         ms = {**ranked.trace.ms, "fetch": (self.clock() - before_fetch) * 1e3}

@@ -105,6 +105,17 @@ class ExplanationAnswer(Answer):
     moves: list[MoveAnswer]
 
 
+class ExperimentAnswer(Answer):
+    """How a search took part in an experiment."""
+
+    name: str
+    arm: str = Field(description='a cascade, or "interleaved"')
+    teams: list[int] = Field(
+        description="of an interleaved page, whose each item is: 0 the first cascade's, 1 the "
+        "other's, -1 neither's"
+    )
+
+
 class SearchAnswer(Answer):
     """The answer of `POST /v1/search`."""
 
@@ -117,6 +128,9 @@ class SearchAnswer(Answer):
     generation: str = Field(description="the index and catalogue that served it")
     models: dict[str, str] = Field(description="the model of each stage, as name/version")
     query_id: str
+    experiment: ExperimentAnswer | None = Field(
+        None, description="the experiment that the search took part in; only if in one"
+    )
     explain: list[ExplanationAnswer] | None = Field(
         None, description="one for each item; only when asked for"
     )

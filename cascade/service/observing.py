@@ -27,6 +27,8 @@ class Served:
         cascade: What answered it; its engine may be closed at any time.
         recording: What the ranking used.
         results: The documents of the page.
+        arm: The arm of the experiment that it took part in, None if in none.
+        teams: Of an interleaved page, which cascade each document is of; see `experiments`.
     """
 
     route: Route
@@ -39,6 +41,8 @@ class Served:
     cascade: Cascade
     recording: Recording
     results: tuple[str, ...]
+    arm: str | None = None
+    teams: tuple[int, ...] = ()
 
 
 class Observer(Protocol):

@@ -121,6 +121,8 @@ def logged(served: Served, pseudonyms: Pseudonyms) -> LoggedRequest:
         offset=served.request.offset,
         size=served.request.size,
         results=served.results,
+        arm=served.arm,
+        teams=served.teams,
         swapped=explored.swapped if explored is not None else (),
         propensities=explored.propensities if explored is not None else np.zeros(0),
     )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from starlette.responses import Response
@@ -24,6 +24,9 @@ from cascade.service.metrics import Metrics
 from cascade.service.observing import Observer, Route, Served
 from cascade.service.switching import Switch
 
+if TYPE_CHECKING:
+    from cascade.service.experimenting import Arm, Experimenter, Mixing
+
 
 class _Outcome(NamedTuple):
     """What became of a request, for those who observe it."""
@@ -32,6 +35,8 @@ class _Outcome(NamedTuple):
     request: PageRequest
     recording: Recording
     results: tuple[str, ...]
+    arm: str | None = None
+    teams: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,7 @@ class Service:
         metrics: What it counts.
         observers: What takes note of requests.
         assume_consent: Whether a request that does not say may be linked with others.
+        experiment: Divides searches among cascades; None leaves all to the one they ask for.
     """
 
     switch: Switch
@@ -54,6 +60,7 @@ class Service:
     metrics: Metrics
     observers: tuple[Observer, ...] = ()
     assume_consent: bool = True
+    experiment: Experimenter | None = None
 
     @contextmanager
     def chosen(self, name: str | None) -> Iterator[Cascade]:
@@ -80,12 +87,26 @@ class Service:
         Raises:
             CascadeError: If the request cannot be answered.
         """
-        with self.chosen(body.cascade) as cascade:
+        arm = None
+        if self.experiment is not None:
+            arm = self.experiment.arm_of(body, consent=self._consents(body))
+        with ExitStack() as held:
+            cascade = held.enter_context(self.chosen(arm.cascade if arm else body.cascade))
             if body.text.strip():
                 self.switch.asked.append((cascade.name, body.text))
-            return self._searched(cascade, body, deadline)
+            other = None
+            if arm is not None and arm.other is not None:
+                other = held.enter_context(self.chosen(arm.other))
+            return self._searched(cascade, body, deadline, arm, other)
 
-    def _searched(self, cascade: Cascade, body: SearchBody, deadline: Deadline) -> Response:
+    def _searched(
+        self,
+        cascade: Cascade,
+        body: SearchBody,
+        deadline: Deadline,
+        arm: Arm | None = None,
+        other: Cascade | None = None,
+    ) -> Response:
         digest = digest_of(body, cascade.name)
         cursor = read_cursor(body.cursor, digest) if body.cursor is not None else None
         query = self._query(body, cascade, cursor.query_id if cursor else "")
@@ -100,7 +121,8 @@ class Service:
             explain=body.explain,
         )
         recording = self._recording(query)
-        page = cascade.search(query, request, deadline, recording)
+        mixing = self._mixing(other, query, request, deadline)
+        page = cascade.search(query, request, deadline, recording, mixing)
         stale = []
         if cursor is not None and cursor.generation != page.generation:
             stale.append(
@@ -110,10 +132,19 @@ class Service:
         following = None
         if page.next_offset is not None:
             following = Cursor(page.next_offset, page.generation, digest, query.id).token()
+        shown = tuple(item.id for item in page.items)
+        teams: tuple[int, ...] = ()
+        if mixing is not None and mixing.mixed:
+            teams = tuple(mixing.teams(cascade.documents.rows(shown)))
+        elif mixing is not None:
+            arm = None  # The page is the first cascade's, and tells nothing of the other.
         if recording is not None:
-            shown = tuple(item.id for item in page.items)
-            self._tell("search", body, cascade, _Outcome(query, request, recording, shown))
+            name = arm.name if arm is not None else None
+            outcome = _Outcome(query, request, recording, shown, name, teams)
+            self._tell("search", body, cascade, outcome)
         content = answers.search_content(page, following, stale, explain=body.explain)
+        if arm is not None:
+            content["experiment"] = {"name": arm.experiment, "arm": arm.name, "teams": teams}
         return self._response(content, cascade, page.trace)
 
     def rank(self, body: RankBody, deadline: Deadline) -> Response:
@@ -187,6 +218,16 @@ class Service:
     def _consents(self, body: RequestBody) -> bool:
         return self.assume_consent if body.consent is None else body.consent
 
+    def _mixing(
+        self, other: Cascade | None, query: Query, request: PageRequest, deadline: Deadline
+    ) -> Mixing | None:
+        """Return what interleaves a list with another cascade's, None without one."""
+        if self.experiment is None or other is None:
+            return None
+        from cascade.service.experimenting import Mixing
+
+        return Mixing(self.experiment.kind, other, query, request, deadline)
+
     def _recording(self, query: Query) -> Recording | None:
         """Return what keeps the request's ranking, None where nobody wants it."""
         wanted = any(observer.wants(query.id) for observer in self.observers)
@@ -206,6 +247,8 @@ class Service:
             cascade=cascade,
             recording=outcome.recording,
             results=outcome.results,
+            arm=outcome.arm,
+            teams=outcome.teams,
         )
         for observer in self.observers:
             if observer.wants(outcome.query.id):

@@ -32,6 +32,7 @@ from cascade.events.tables import EventLog
 from cascade.judgments import Judgments
 from cascade.registry import text_digest
 from cascade.training.dataset import Dataset, Sampling, retrieved_dataset
+from cascade.workflows.clock import clock_of
 from cascade.workflows.draws import asked_at
 from cascade.workflows.progress import Progress, silent, step
 from cascade.workflows.split import divide
@@ -273,7 +274,7 @@ def _rows(config: Config, asked: Judgments, progress: Progress) -> tuple[Dataset
             minimum_match=settings.retrieval.minimum_match,
             seed=settings.training.seed,
         )
-        ask = asked_at(store_of(config).live().created, business_of(config, catalogue.schema))
+        ask = asked_at(clock_of(config, catalogue), business_of(config, catalogue.schema))
         told = step(progress, "retrieve and compute features")
         rows = retrieved_dataset(engine, features, asked, sampling, ask, told)
     finally:

@@ -18,6 +18,7 @@ from cascade.judgments import Judgments
 from cascade.schema import Schema
 from cascade.training.dataset import Dataset, Sampling, retrieved_dataset
 from cascade.training.staged import Handed, passed_on
+from cascade.workflows.clock import clock_of
 from cascade.workflows.progress import Progress, step
 
 Draw = Callable[[Sequence[Handed], int, Progress], tuple[Dataset, Dataset]]
@@ -27,8 +28,7 @@ def asked_at(time_: float, business: Business | None) -> Callable[[str, str], Qu
     """Return what makes the query of a judgment as serving would retrieve it.
 
     Args:
-        time_: The clock that features read, in seconds since 1970. Judgments have no time of
-            their own, so it is the one at which the generation was built.
+        time_: The clock that features read, in seconds since 1970; see `clock_of`.
         business: What the rules of this layer ask of every document joins the query's filters.
     """
 
@@ -52,6 +52,7 @@ class Drawing:
         features: What the rows are told by.
         judgments: Of the training queries, then of those that say when to stop.
         training: How many queries are trained on.
+        time: The clock that features read, in seconds since 1970.
     """
 
     config: Config
@@ -60,11 +61,7 @@ class Drawing:
     features: Features
     judgments: Judgments
     training: int
-
-    @property
-    def time(self) -> float:
-        """The clock that features read, in seconds since 1970."""
-        return self.generation.created
+    time: float
 
     def rows(
         self, before: Sequence[Handed], window: int, progress: Progress
@@ -92,7 +89,9 @@ class Drawing:
         try:
             known = [*self.features.definitions(), *scores]
             features = build_features(known, catalogue.schema, source=str(config.path))
-            ask = asked_at(self.time, business_of(config, catalogue.schema))
+            # Never before what was drawn from first, nor before counts that came in since.
+            time = max(self.time, clock_of(config, catalogue))
+            ask = asked_at(time, business_of(config, catalogue.schema))
             told = step(progress, "retrieve and compute features")
             found = retrieved_dataset(engine, features, self.judgments, sampling, ask, told)
         finally:
@@ -119,6 +118,7 @@ def drawing_of(config: Config, judgments: Judgments, training: int) -> Drawing:
         features = features_of(config, schema)
         for stage in config.settings.stages:
             stage_features(config, stage, features, schema)
+        time = clock_of(config, catalogue)
     finally:
         engine.close()
-    return Drawing(config, generation, schema, features, judgments, training)
+    return Drawing(config, generation, schema, features, judgments, training, time)

@@ -16,7 +16,6 @@ from cascade.config import (
     measures_of,
     open_cascade,
     registry_of,
-    store_of,
 )
 from cascade.config.wire import model_references
 from cascade.errors import InputError
@@ -36,6 +35,7 @@ from cascade.judgments import Judgments, read_judgments
 from cascade.pipeline import Cascade
 from cascade.protocols import Measure, Run
 from cascade.registry import Models, text_digest
+from cascade.workflows.clock import clock_of
 from cascade.workflows.document_columns import business_measures
 from cascade.workflows.parts import Parts, Without, features_of_parts, without
 from cascade.workflows.progress import Progress, silent
@@ -169,7 +169,7 @@ def _ranked(
         name: part for kind in compared.ablate for name, part in without(cascade, kind).items()
     }
     variants = {WITHOUT + name: part.cascade for name, part in parts.items()}
-    rankings = ranker(cascade, held, _built(config, cascade), progress, variants)
+    rankings = ranker(cascade, held, clock_of(config, cascade.documents), progress, variants)
     timings = {"rank": time.perf_counter() - start}
     data: dict[str, Any] = {
         "generation": cascade.documents.generation,
@@ -182,17 +182,12 @@ def _ranked(
         rival = compared.against
         other = open_cascade(rival.config, rival.models)
         opened.enter_context(closing(other.engine))
-        theirs = ranker(other, held, _built(rival.config, other), progress)
+        theirs = ranker(other, held, clock_of(rival.config, other.documents), progress)
         rivals[rival.name] = theirs.runs()[FINAL]
         timings[rival.name] = time.perf_counter() - start
         data |= {f"models of {rival.name}": other.models}
     runs = _systems(rankings, rivals, config)
     return _Ranked(cascade, runs, parts, measures, data, timings)
-
-
-def _built(config: Config, cascade: Cascade) -> float:
-    """Return when the generation was built: judgments have no time of their own."""
-    return store_of(config).get(cascade.documents.generation).created
 
 
 def _held_out(config: Config, compared: Compared, read: Judgments, path: Path) -> Judgments:

@@ -187,7 +187,7 @@ def operator_times(model: bytes, matrices: Sequence[Float32]) -> dict[str, float
 
 
 def _asked(config: Config, cascade: Cascade, asking: Asking) -> list[Query]:
-    at = store_of(config).get(cascade.documents.generation).created
+    at = clock_of(config, cascade.documents)
     if asking.requests is not None:
         queries = read_requests(asking.requests, cascade.documents.schema, at)
     elif asking.judgments is not None:

@@ -203,7 +203,7 @@ def shadow_config(
     )
     try:
         documents = cascades[LIVE].documents
-        at = store_of(config).get(documents.generation).created
+        at = clock_of(config, documents)
         if requests is not None:
             queries = read_requests(requests, documents.schema, at)
             by_text = {text: query_id for query_id, text in read.texts.items()} if read else {}

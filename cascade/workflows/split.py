@@ -16,8 +16,7 @@ Part = Literal["train", "validation", "test"]
 
 def part_of(text: str, split: SplitSettings) -> Part:
     """Return the part that a query text belongs to, whatever file it stands in."""
-    digest = hashlib.sha256(f"{split.seed}:{text_digest(text)}".encode()).digest()
-    share = int.from_bytes(digest[:8], "big") / 2**64
+    share = _share(f"{split.seed}:{text_digest(text)}")
     if share < split.test:
         return "test"
     return "validation" if share < split.test + split.validation else "train"
@@ -61,21 +60,35 @@ def divide_judgments(
             'split.by = "time": judgments have no time; train from a log by --clicks, or give '
             '"query" or "strict"'
         )
-    parts = divide(judgments.texts, split)
     if split.by != "strict":
-        return parts, []
-    tested: set[str] = set()
-    for query_id in parts["test"]:
-        tested |= relevant(judgments, query_id)
+        return divide(judgments.texts, split), []
+    # Documents are divided, and a query goes with its relevant ones: to draw test queries first
+    # and drop what shares a document with them would leave few to train on, and odd ones.
+    parts: dict[Part, list[str]] = {"train": [], "validation": [], "test": []}
     dropped: list[str] = []
-    kept: dict[Part, list[str]] = {"train": [], "validation": [], "test": parts["test"]}
-    for part in ("train", "validation"):
-        for query_id in parts[part]:
-            shares = not tested.isdisjoint(relevant(judgments, query_id))
-            (dropped if shares else kept[part]).append(query_id)
-    return kept, dropped
+    ratio = split.validation / (1 - split.test)
+    for query_id, text in judgments.texts.items():
+        tested = {
+            _share(f"{split.seed}:document:{doc_id}") < split.test
+            for doc_id in relevant(judgments, query_id)
+        }
+        if len(tested) > 1:
+            dropped.append(query_id)
+        elif tested == {True}:
+            parts["test"].append(query_id)
+        else:
+            stops = _share(f"{split.seed}:{text_digest(text)}") < ratio
+            parts["validation" if stops else "train"].append(query_id)
+    return parts, dropped
 
 
 def relevant(judgments: Judgments, query_id: str) -> set[str]:
     """Return the documents of a query that have a grade above 0."""
     return {doc_id for doc_id, grade in judgments.grades[query_id].items() if grade > 0}
+
+
+def _share(text: str) -> float:
+    """Return a number from 0 to 1 that follows from a text."""
+    return (
+        int.from_bytes(hashlib.sha256(text.encode("utf-8", "replace")).digest()[:8], "big") / 2**64
+    )

@@ -186,7 +186,7 @@ def _handed(config: Config, stage: StageSettings, rows: Prepared, fit: Fit) -> H
     train, validation = (d.columns(features.names) for d in (rows.train, rows.validation))
 
     def again(part: Dataset) -> Predict:
-        return _fit(config, stage, part, validation).predict
+        return fit_stage(config, stage, part, validation).predict
 
     return handed(stage.name, stage.window, features, train, fit.predict, again)
 
@@ -283,7 +283,7 @@ def _train_stage(
     features = stage_features(config, stage, prepared.features, prepared.schema)
     seed = config.settings.training.seed
     train = blanked(prepared.train.columns(features.names), seed)
-    fit = _fit(config, stage, train, prepared.validation.columns(features.names))
+    fit = fit_stage(config, stage, train, prepared.validation.columns(features.names))
     parity = _parity(config, stage.name, fit, features, train)
     reference = config.settings.model_name(stage)
     name = reference.partition("@")[0]
@@ -320,7 +320,8 @@ def _train_stage(
     return StageReport(stage.name, bundle.label, count, parity, fit.summary, seconds), fit
 
 
-def _fit(config: Config, stage: StageSettings, train: Dataset, validation: Dataset) -> Fit:
+def fit_stage(config: Config, stage: StageSettings, train: Dataset, validation: Dataset) -> Fit:
+    """Return a stage fitted as its settings say; some rankers stop early on validation rows."""
     training = config.settings.training
     if stage.ranker == "linear":
         options = stage.linear

@@ -136,7 +136,7 @@ class Trial:
             candidate = cascades[CANDIDATE]
             if LIVE not in cascades:
                 cascades = {BM25: replace(candidate, stages=()), **cascades}
-            at = store_of(config).get(candidate.documents.generation).created
+            at = clock_of(config, candidate.documents)
             queries = [Query(q, text, time=at) for q, text in held.texts.items()]
             self._expect(len(queries))
             return compare(cascades, queries, self._watch, progress), held

@@ -13,27 +13,30 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from cascade.candidates import Float32, Float64, Int64
+from cascade.candidates import Candidates, Float32, Float64, Int64
 from cascade.config import Config, judgments_columns, open_engine, schema_of, store_of
 from cascade.config.wire import business_of, features_of
 from cascade.errors import InputError
+from cascade.features import Features
 from cascade.judgments import Judgments, read_judgments
 from cascade.measures import GradedRun, Ranked
-from cascade.protocols import Asked
+from cascade.protocols import Asked, Engine
 from cascade.registry import text_digest
 from cascade.registry.bundles import digest_of
 from cascade.training.dataset import (
     BATCH_QUERIES,
+    Ask,
     Dataset,
     Sampling,
     grades_of,
     retrieved_dataset,
     svmlight_dataset,
 )
+from cascade.workflows.draws import asked_at
 from cascade.workflows.parallel import side_by_side
 from cascade.workflows.progress import Progress
-from cascade.workflows.split import divide
-from cascade.workflows.train import asked_at, sha256_of
+from cascade.workflows.split import divide_judgments
+from cascade.workflows.train import sha256_of
 
 FEW_QUERIES = 400
 ARRAYS = ("matrix", "grades", "lengths", "retrieved")
@@ -194,7 +197,7 @@ class _Plan:
 def _plan(config: Config, path: Path) -> _Plan:
     settings, tuning = config.settings, config.settings.tuning
     judgments = read_judgments(path, judgments_columns(config))
-    parts = divide(judgments.texts, settings.split)
+    parts, _ = divide_judgments(judgments, settings.split)
     # By digest: a sample that depends on neither the file's order nor chance.
     order = {q: text_digest(text) for q, text in judgments.texts.items()}
     train, held = (
@@ -233,60 +236,27 @@ def _retrieve(config: Config, path: Path, plan: _Plan, folder: Path, progress: P
             job = _Job(config, path, folder, name, queries[start : start + size], plan.time)
             shares.append(job)
     workers = min(config.settings.tuning.workers or 64, len(shares)) if len(shares) > 2 else 1
-    done = 0
-    for names in side_by_side(_prepare_share, shares, workers):
-        done += 1
+    for done, _ in enumerate(side_by_side(_prepare_share, shares, workers), 1):
         progress("prepare rows", done, len(shares))
     for part, queries in (("train", plan.train), ("held", plan.held)):
         _merge(folder, part, queries)
     assert plan.judgments is not None
-    _write_ideal(folder, plan.judgments, plan.held)
+    ideal = ideal_of([list(plan.judgments.grades[q].values()) for q in plan.held])
+    np.save(folder / "ideal.npy", np.array([ideal.query, ideal.grade], dtype=np.float64))
     schema, data = schema_of(config), _data_of(plan)
     _write_about(folder, plan, features_of(config, schema).names, data)
 
 
 def _prepare_share(job: _Job) -> int:
     """Write the rows of some queries; returns how many rows there are."""
-    config, settings = job.config, job.config.settings
+    config = job.config
     judgments = read_judgments(job.judgments, judgments_columns(config)).only(job.queries)
     engine, catalogue = open_engine(config, schema_of(config))
     try:
         features = features_of(config, catalogue.schema)
         ask = asked_at(job.time, business_of(config, catalogue.schema))
-        asked = Asked(minimum_match=settings.retrieval.minimum_match)
-        size = settings.retrieval.size
-        counts: list[Int64] = []
-        if job.part.startswith("train"):
-            sampling = Sampling(
-                size=size,
-                negatives=settings.training.negatives,
-                minimum_match=asked.minimum_match,
-                seed=settings.training.seed,
-            )
-            counted = _Counting(engine, counts)
-            rows = retrieved_dataset(counted, features, judgments, sampling, ask)  # type: ignore[arg-type]
-            arrays: dict[str, NDArray[Any]] = {
-                "matrix": rows.matrix,
-                "grades": rows.grades,
-                "lengths": np.diff(rows.offsets),
-                "retrieved": np.concatenate(counts),
-            }
-        else:
-            matrices, grades = [], []
-            for start in range(0, len(job.queries), BATCH_QUERIES):
-                batch = job.queries[start : start + BATCH_QUERIES]
-                queries = [ask(q, judgments.texts[q]) for q in batch]
-                found = features.prepared(engine.retrieve(queries, size, asked).candidates)
-                matrices.append(features.matrix(found))
-                grades.append(grades_of(found, judgments))
-                counts.append(found.lengths)
-            lengths = np.concatenate(counts)
-            arrays = {
-                "matrix": np.concatenate(matrices),
-                "grades": np.concatenate(grades),
-                "lengths": lengths,
-                "retrieved": lengths,
-            }
+        retrieving = _train_rows if job.part.startswith("train") else _held_rows
+        arrays = retrieving(config, engine, features, judgments, ask)
     finally:
         engine.close()
     for name, values in arrays.items():
@@ -294,16 +264,55 @@ def _prepare_share(job: _Job) -> int:
     return len(arrays["grades"])
 
 
-class _Counting:
-    """Be an engine that notes how long the listings are that it returns."""
+def _train_rows(
+    config: Config, engine: Engine, features: Features, judgments: Judgments, ask: Ask
+) -> Arrays:
+    """Return judged rows and a draw of the others, and how many there are in all."""
+    settings = config.settings
+    counts: list[Int64] = []
 
-    def __init__(self, engine: Any, counts: list[Int64]) -> None:  # noqa: ANN401  (any engine)
-        self._engine, self._counts = engine, counts
-
-    def retrieve(self, *given: Any) -> Any:  # noqa: ANN401  (what the engine takes and gives)
-        found = self._engine.retrieve(*given)
-        self._counts.append(found.candidates.lengths)
+    def counted(found: Candidates) -> Candidates:
+        counts.append(found.lengths)
         return found
+
+    sampling = Sampling(
+        size=settings.retrieval.size,
+        negatives=settings.training.negatives,
+        minimum_match=settings.retrieval.minimum_match,
+        seed=settings.training.seed,
+        pass_on=counted,
+    )
+    rows = retrieved_dataset(engine, features, judgments, sampling, ask)
+    return {
+        "matrix": rows.matrix,
+        "grades": rows.grades,
+        "lengths": np.diff(rows.offsets),
+        "retrieved": np.concatenate(counts),
+    }
+
+
+def _held_rows(
+    config: Config, engine: Engine, features: Features, judgments: Judgments, ask: Ask
+) -> Arrays:
+    """Return every retrieved row, in the order of retrieval."""
+    retrieval = config.settings.retrieval
+    asked = Asked(minimum_match=retrieval.minimum_match)
+    matrices, grades, lengths = [], [], []
+    for start in range(0, len(judgments.query_ids), BATCH_QUERIES):
+        batch = judgments.query_ids[start : start + BATCH_QUERIES]
+        queries = [ask(q, judgments.texts[q]) for q in batch]
+        retrieved = engine.retrieve(queries, retrieval.size, asked).candidates
+        found = features.prepared(retrieved)
+        matrices.append(features.matrix(found))
+        grades.append(grades_of(found, judgments))
+        lengths.append(found.lengths)
+    counted = np.concatenate(lengths)
+    return {
+        "matrix": np.concatenate(matrices),
+        "grades": np.concatenate(grades),
+        "lengths": counted,
+        "retrieved": counted,
+    }
 
 
 def _merge(folder: Path, part: str, queries: Sequence[str]) -> None:
@@ -325,11 +334,11 @@ def _merge(folder: Path, part: str, queries: Sequence[str]) -> None:
             file.unlink()
 
 
-def _write_ideal(folder: Path, judgments: Judgments, queries: Sequence[str]) -> None:
-    lengths = [len(judgments.grades[q]) for q in queries]
-    grades = [grade for q in queries for grade in judgments.grades[q].values()]
-    owner = np.repeat(np.arange(len(queries)), lengths)
-    np.save(folder / "ideal.npy", np.array([owner, grades], dtype=np.float64))
+def ideal_of(grades: Sequence[Sequence[float]]) -> Ranked:
+    """Return judged documents in their best order, given the grades of each query."""
+    query = np.repeat(np.arange(len(grades)), [len(g) for g in grades])
+    grade = np.array([g for each in grades for g in each], dtype=np.float64)
+    return _ideal(query, grade)
 
 
 def _ideal(query: Int64, grade: Float64) -> Ranked:
@@ -338,9 +347,7 @@ def _ideal(query: Int64, grade: Float64) -> Ranked:
     return Ranked(best.query, best.places(), best.grade)
 
 
-def _write_about(
-    folder: Path, plan: _Plan, names: Sequence[str], data: Mapping[str, Any]
-) -> None:
+def _write_about(folder: Path, plan: _Plan, names: Sequence[str], data: Mapping[str, Any]) -> None:
     about = {
         "key": digest_of(plan.depends),
         "names": list(names),

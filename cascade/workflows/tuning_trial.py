@@ -1,4 +1,4 @@
-"""One trial: every stage fitted on training rows, and the cascade measured on validation queries."""
+"""One trial: every stage fitted on training rows, the cascade measured on validation queries."""
 
 from __future__ import annotations
 

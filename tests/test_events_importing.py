@@ -268,8 +268,8 @@ def at(seconds):
 def test_a_session_that_breaks_a_rule_is_dropped_whole_and_counted(shop):
     fast = [query(f"f{n}", session_id="fast", **at(n)) for n in range(4)]
     slow = [query(f"s{n}", session_id="slow", **at(60 * n)) for n in range(4)]
-    burst = [event(query_id="b", session_id="burst") for _ in range(3)]
-    seen = [event("impression", query_id="i", session_id="sees") for _ in range(9)]
+    burst = [event("click", "b", f"p{n}", session_id="burst") for n in range(3)]
+    seen = [event("impression", "i", f"p{n}", session_id="sees") for n in range(9)]
     named = [
         query("n", session_id="n", query_attributes={"user_agent": "Some-Bot/2.1"}),
         event(query_id="n", session_id="n"),
@@ -316,6 +316,63 @@ def test_a_search_without_a_time_takes_that_of_its_first_event_or_is_dropped(sho
     assert shop.rows("select query_id, time from searches") == [("q1", T + 3)]
     assert shop.rows("select distinct session from searches") == [(shop.names.of(["s"], T)[0],)]
     assert done.dropped == {"searches without a time": 1}
+
+
+def test_a_search_takes_its_session_from_events_that_are_left_out(shop):
+    later = {"timestamp": T + 9, "session_id": "s", "client_id": "c"}
+    done = shop.lines(
+        query("q1"),
+        query("q2"),
+        event("scroll", **later),
+        event("on_search", query_id="q2", session_id="t", **at(1), event_attributes={"object": {}}),
+        event("dwell", query_id="q2", consent=False),
+    )
+    assert done.others == {"scroll": 1, "on_search": 1, "dwell": 1}
+    assert (done.kept, done.refusing) == ({"searches": 2, "events": 0}, 0)
+    (session,), (visitor,) = shop.names.of(["s"], T), shop.names.of(["c"], T)
+    # An event without consent silences its search, also where it is left out itself.
+    assert shop.rows("select query_id, session, visitor from searches order by query_id") == [
+        ("q1", session, visitor),
+        ("q2", None, None),
+    ]
+
+
+def test_a_left_out_event_of_a_robot_names_its_session(shop):
+    rules = Rules(agents=(r"bot\b",))
+    scroll = event("scroll", session_id="s", event_attributes={"browser": "Some-Bot/2.1"})
+    done = shop.lines(query(session_id="s"), scroll, query("q2"), rules=rules)
+    assert done.dropped == {"user agent": 1}
+
+
+def test_rows_that_were_logged_before_are_counted_and_left_out(shop):
+    first = [query("q1"), query("q2"), event(), event("purchase", **at(5))]
+    # The same search twice: the one that knows its session stays.
+    again = [query("q1", session_id="s"), event(), event(doc_id="p2"), event(**at(1))]
+    done = shop.lines(*first, *again)
+    assert done.dropped == {"logged before": 2}
+    assert done.kept == {"searches": 2, "events": 4}
+    assert shop.rows("select count(session) from searches where query_id = 'q1'") == [(1,)]
+    # An export that overlaps the one before, and one that is of other content.
+    overlap = shop.file(*first, query("q3"), query("q1", **at(60)), event(doc_id="p3"), name="b")
+    done = shop.read(overlap)
+    assert done.dropped == {"logged before": 4}
+    assert done.kept == {"searches": 2, "events": 1}
+    assert shop.rows("select count(*) from searches") == [(4,)]
+
+
+def test_rows_without_a_query_id_are_never_the_same(shop):
+    done = shop.lines(event(query_id=None), event(query_id=None))
+    assert (done.kept["events"], done.dropped) == (2, {})
+
+
+def test_a_search_made_of_the_texts_of_events_is_made_once(shop):
+    table = "action,query_id,doc_id,time,text\nclick,q1,{},1700000000,ring\n"
+    for name in ("a", "b"):
+        path = shop.folder / f"{name}.csv"
+        path.write_text(table.format(name))
+        shop.read(path, reader=TableReader)
+    assert shop.rows("select query_id, text from searches") == [("q1", "ring")]
+    assert shop.rows("select count(*) from events") == [(2,)]
 
 
 def test_metarank_rankings_and_interactions(shop):

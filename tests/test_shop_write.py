@@ -166,6 +166,16 @@ def test_searches_have_the_shape_of_ubi(searches, products):
     assert set(surfaces) == {"web", "app", "email"}
 
 
+def test_a_shuffled_page_states_the_chance_of_each_of_its_places(searches):
+    ways = Counter()
+    for search in searches:
+        attributes, size = search["query_attributes"], len(search["query_response_hit_ids"])
+        ways[attributes["ranking"]] += 1
+        drawn = attributes["ranking"] == "shuffled"
+        assert attributes.get("propensities") == ([1 / size] * size if drawn else None)
+    assert set(ways) == {"lexical", "shuffled"}
+
+
 def test_events_have_the_shape_of_ubi_and_join_their_search(searches, events):
     by_id = {search["query_id"]: search for search in searches}
     for event in events:

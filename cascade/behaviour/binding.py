@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from cascade.behaviour.counters import normal_text
 from cascade.behaviour.snapshot import DOCUMENTS, PAIRS, QUERIES, Snapshot, UInt64, hashes
+from cascade.errors import QueryError
 
 _CHUNK_ROWS = 100_000
 _NONE = np.empty(0, dtype=np.int32)
@@ -45,7 +46,11 @@ class Named(Protocol):
         ...
 
     def keywords(self, name: str, rows: Int32) -> Lists:
-        """Return the codes of the values of a keyword field for each row."""
+        """Return the codes of the values of a keyword field for each row.
+
+        Raises:
+            QueryError: If there is no such field.
+        """
         ...
 
     def keyword_values(self, name: str, codes: Int32) -> list[str]:
@@ -187,8 +192,11 @@ class BoundCounts:
         if table == DOCUMENTS:
             return _found(keys, hashes(self._documents.ids(rows), len(rows))).astype(np.int32)
         field = table.partition("=")[2]
-        lists = self._documents.keywords(field, rows)
         slots = np.full(len(rows), len(keys), dtype=np.int32)
+        try:
+            lists = self._documents.keywords(field, rows)
+        except QueryError:
+            return slots  # counted when the schema had the field; no feature can read it
         filled = np.flatnonzero(np.diff(lists.offsets))
         codes, of = np.unique(lists.values[lists.offsets[filled]], return_inverse=True)
         values = self._documents.keyword_values(field, codes.astype(np.int32))

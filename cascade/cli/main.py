@@ -22,6 +22,7 @@ from cascade.cli.pipeline import pipeline
 from cascade.cli.ranking import evaluate, explain, search, train
 from cascade.cli.schema import schema
 from cascade.cli.serve import serve
+from cascade.cli.tune import tune
 from cascade.cli.updates import follow, update
 
 
@@ -42,6 +43,7 @@ for command in (join, judgments, propensities):
 main.add_command(behaviour)
 main.add_command(experiment)
 main.add_command(pipeline)
+main.add_command(tune)
 main.add_command(replay)
 main.add_command(skew)
 main.add_command(offpolicy)

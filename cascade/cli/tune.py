@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 from rich.console import Console
 from rich.table import Table
 
@@ -26,7 +27,8 @@ from cascade.evaluation import Interval
 from cascade.evaluation.windows_page import windows_page
 from cascade.registry import Models
 from cascade.workflows.space import as_toml, toml_value
-from cascade.workflows.tune import TuneReport, tune as make_trials
+from cascade.workflows.tune import TuneReport
+from cascade.workflows.tune import tune as make_trials
 from cascade.workflows.windows import WindowsReport, tune_windows
 
 OPTIMISM = (
@@ -59,8 +61,8 @@ def tune(
 ) -> None:
     """Try other settings and rank them by validation queries; a killed run goes on where it was."""
     if context.invoked_subcommand is not None:
-        given = [overrides, name, judgments, trials, write, as_json or None]
-        if any(given) or context.get_parameter_source("config_path").name != "DEFAULT":
+        sources = [context.get_parameter_source(name) for name in context.params]
+        if any(source is not ParameterSource.DEFAULT for source in sources):
             raise click.UsageError(f"give options after `{context.invoked_subcommand}`")
         return
     if judgments is None:
@@ -123,28 +125,26 @@ def windows(
 
 
 def _print_trials(report: TuneReport, out: Console) -> None:
-    keys = sorted({key for trial in report.trials for key in trial.overrides})
-    short = _short(keys)
-    table = Table("", "trial", report.measure, "difference to trial 0", *short.values(), "seconds")
+    table = Table("", "trial", report.measure, "to trial 0", "changes", "s")
+    for column in table.columns[2:4]:
+        column.no_wrap = True
     for place, trial in enumerate(report.trials, 1):
-        cells = [toml_value(trial.overrides[k]) if k in trial.overrides else "-" for k in keys]
+        changes = (f"{_short(key)} {toml_value(v)}" for key, v in trial.overrides.items())
         table.add_row(
             str(place),
             str(trial.number),
-            trial.error or _interval(trial.measure),
+            "failed" if trial.error else _interval(trial.measure),
             "" if trial.error or trial.number == 0 else _interval(trial.delta, signed=True),
-            *cells,
-            f"{trial.seconds:.1f}",
+            trial.error or ", ".join(changes) or "none: the configuration as it is",
+            f"{trial.seconds:.0f}",
         )
     out.print(table)
-    for key, column in short.items():
-        if key != column:
-            out.print(f"{column}: {key}")
     kept = len(report.trials) - report.made
     out.print(
         f"{report.made} trials made and {kept} kept in {report.seconds:.1f} s, of which rows "
-        f"{report.rows_seconds:.1f} s; {report.queries:,} validation queries; records: {report.folder}"
+        f"{report.rows_seconds:.1f} s; {report.queries:,} validation queries"
     )
+    out.print(f"records: {report.folder}", soft_wrap=True)
     if report.mixed:
         out.print("Warning: these records come from more than one state of the code.")
     best = report.best
@@ -181,10 +181,10 @@ def _print_windows(report: WindowsReport, out: Console) -> None:
         f"{report.present.quality:.4f} at {report.present.ms:.2f} ms. {report.queries:,} queries, "
         f"cost by {report.timed} of them."
     )
-    found = report.recommended
+    found, share = report.recommended, report.recommended.ms / report.whole.ms
     out.print(
-        f"The cheapest windows that keep {report.keep:.1%} of that quality: {_interval(found.share)} "
-        f"of it at {found.ms / report.whole.ms:.1%} of the cost"
+        f"The cheapest windows that keep {report.keep:.1%} of that quality keep "
+        f"{_interval(found.share)} of it at {share:.1%} of the cost:"
     )
     sets = {f"stages.{i}.window": window for i, window in enumerate(found.windows)}
     out.print(" ".join(_sets(sets)), soft_wrap=True)
@@ -227,18 +227,16 @@ def _plain(report: TuneReport) -> dict[str, Any]:
 
 def _bounds(interval: Interval) -> dict[str, float | None]:
     values = {"mean": interval.mean, "low": interval.low, "high": interval.high}
-    return json.loads(json.dumps({k: None if v != v else v for k, v in values.items()}))  # type: ignore[no-any-return]
+    return {name: value if math.isfinite(value) else None for name, value in values.items()}
 
 
-def _short(keys: list[str]) -> dict[str, str]:
-    """Return the last word of each key where it names one of them alone, by key."""
-    last = [key.rpartition(".")[2] for key in keys]
-    return {
-        key: word if last.count(word) == 1 else key for key, word in zip(keys, last, strict=True)
-    }
+def _short(key: str) -> str:
+    """Return a key without what every key of a stage has: `1.depth`."""
+    parts = key.split(".")
+    return f"{parts[1]}.{parts[-1]}" if parts[0] == "stages" else parts[-1]
 
 
 def _interval(interval: Interval, signed: bool = False) -> str:
     sign = "+" if signed else ""
-    mean, low, high = (f"{v:{sign}.4f}" for v in (interval.mean, interval.low, interval.high))
-    return f"{mean} [{low}, {high}]"
+    mean, low, high = (f"{v:{sign}.3f}" for v in (interval.mean, interval.low, interval.high))
+    return f"{mean} [{low} {high}]"

@@ -204,12 +204,12 @@ def open_engine(
 ) -> tuple[Engine, LiveCatalogue]:
     """Return the engine and catalogue of a generation, the live one if none is given.
 
-    What the log of updates has by then is in the catalogue, and the newest counts of behaviour;
-    `refresh` and `freshen` take in what comes later.
+    What the log of updates has by then is in the catalogue, and the newest counts of behaviour
+    that can be read; `refresh` and `freshen` take in what comes later.
 
     Raises:
         NotFoundError: If nothing was built yet.
-        ChecksumError: If the generation or the counts of behaviour are damaged.
+        ChecksumError: If the generation is damaged.
         ConfigError: If the settings ask for what this engine cannot do.
         RefusedError: If the generation's index is in another engine.
     """

@@ -16,7 +16,7 @@ from cascade.config.engines import open_engine, schema_of, store_of
 from cascade.config.settings import Config
 from cascade.config.stage_settings import StageSettings
 from cascade.errors import ConfigError, FingerprintError, InputError, nearest
-from cascade.features import Expression, Features, build_features, standard_features, stage_column
+from cascade.features import Expression, Features, build_features, stage_column, standard_features
 from cascade.judgments import JudgmentColumns
 from cascade.measures import parse_measure
 from cascade.pipeline import Cascade, Exploration, Stage

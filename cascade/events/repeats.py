@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 # What makes two rows of one query id the same; who it was may be filled in later.
 IDENTITY = {
     "searches": ("query_id", "text", "time", "results"),
-    "events": ("query_id", "action", "doc_id", "rank", "time"),
+    "events": ("query_id", "action", "doc_id", "rank", "time", "value"),
 }
 
 

@@ -151,8 +151,8 @@ def _join(connection: DuckDBPyConnection, tally: Tally) -> None:
         """
         create table silent as
         select distinct query_id from (
-            select query_id, consent from staged_searches
-            union all select query_id, consent from staged_events
+            select query_id, consent from read_searches
+            union all select query_id, consent from read_events
             union all select query_id, consent from staged_left_out
         ) where consent = false and query_id is not null
         """

@@ -6,8 +6,10 @@ Each update adds a file and then says that it is the live one; an index is not b
 from __future__ import annotations
 
 import json
+import logging
 import math
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass
 
 from cascade.behaviour import BoundCounts, Snapshot, open_snapshot, write_snapshot
@@ -19,6 +21,7 @@ FOLDER = "behaviour"
 POINTER = "live.json"
 SUFFIX = ".counts"
 KEPT = 3
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -115,22 +118,62 @@ class LiveCounts:
         self._store = store
         self._max_age_s = max_age_s
         self._seen: str | None = None
+        self._asked = False
 
     def newer(self, documents: Named) -> BoundCounts | None:
         """Return the live counts for these documents, None if they were given before.
 
+        The first answer is never an error, since documents serve without counts too: where the
+        live ones cannot be read it is the newest of the others that can, or None, and a warning
+        says so.
+
         Raises:
-            ChecksumError: If they are damaged, which is said once.
+            ChecksumError: If they are damaged, which is said once; what was given before stays.
+            NotFoundError: If they are not there, which is said once.
             CascadeError: If the store cannot be reached.
         """
-        live = self._store.live()
-        if live is None or live == self._seen:
-            return None
-        before, self._seen = self._seen, live
+        first, self._asked = not self._asked, True
         try:
-            return BoundCounts(self._store.open(live), documents, self._max_age_s)
+            live = self._live()
+            if live is None or live == self._seen:
+                return None
+            return self._bound(live, documents)
+        except (CascadeError, OSError) as error:
+            if not first:
+                raise
+            return self._instead(documents, error)
+
+    def _live(self) -> str | None:
+        try:
+            return self._store.live()
         except ChecksumError:
+            if self._seen == POINTER:
+                return POINTER  # said before
+            self._seen = POINTER
             raise
+
+    def _bound(self, name: str, documents: Named) -> BoundCounts:
+        before, self._seen = self._seen, name
+        try:
+            return BoundCounts(self._store.open(name), documents, self._max_age_s)
+        except (ChecksumError, NotFoundError):
+            raise  # asking again would not help
         except (CascadeError, OSError):
             self._seen = before
             raise
+
+    def _instead(self, documents: Named, error: Exception) -> BoundCounts | None:
+        """Return the newest kept counts that can be read, without asking for them again."""
+        seen, index = self._seen, self._store.store.index
+        with suppress(CascadeError, OSError):
+            for name in reversed(self._store.names()):
+                with suppress(CascadeError, OSError):
+                    found = self._bound(name, documents)
+                    self._seen = seen
+                    _LOG.warning(
+                        "%s; features of %r read the counts %s instead", error, index, name
+                    )
+                    return found
+        self._seen = seen
+        _LOG.warning("%s; features of %r find no counts", error, index)
+        return None

@@ -111,16 +111,20 @@ def _query_lines(searches: Searches, sessions: Sessions, queries: Queries, names
     for query_id, session, query, shuffled, time, (first, last), place in zip(
         *columns, strict=True
     ):
+        attributes: dict[str, object] = {
+            "surface": SURFACES[place],
+            "session_id": names.sessions[session],
+            "ranking": "shuffled" if shuffled else "lexical",
+        }
+        if shuffled:
+            # Each row of the page had the same chance to stand at each of its places.
+            attributes["propensities"] = [1.0 / (last - first)] * (last - first)
         row = {
             "application": APPLICATION,
             "query_id": query_id,
             "client_id": names.clients[session],
             "user_query": queries.texts[query],
-            "query_attributes": {
-                "surface": SURFACES[place],
-                "session_id": names.sessions[session],
-                "ranking": "shuffled" if shuffled else "lexical",
-            },
+            "query_attributes": attributes,
             "object_id_field": OBJECT_ID_FIELD,
             "query_response_id": f"r-{query_id}",
             "query_response_hit_ids": hits[first:last],

@@ -194,7 +194,9 @@ def search(
     size = np.array(PAGE_ROWS)[sessions.surface[session]]
     visible = np.arange(max(PAGE_ROWS)) < size[:, None]
     shuffled = rng.random(len(query)) < SHUFFLED_SHARE
-    luck = np.where(visible, rng.random(visible.shape), 2.0)
+    # Where a query has fewer rows than a page, the empty places stay last.
+    held = visible & (np.take_along_axis(shown.rows[query], page, axis=1) >= 0)
+    luck = np.where(held, rng.random(visible.shape), 2.0)
     mixed = np.take_along_axis(page, np.argsort(luck, axis=1, kind="stable"), axis=1)
     page = np.where(shuffled[:, None], mixed, page)
     rows = np.take_along_axis(shown.rows[query], page, axis=1)

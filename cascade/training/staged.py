@@ -145,8 +145,8 @@ def with_scores(dataset: Dataset, stage: Handed, window: int) -> Dataset:
 
 def blanked(dataset: Dataset, seed: int) -> Dataset:
     """Return the dataset with the earlier scores of `BLANK_SHARE` of its listings missing."""
-    columns = [i for i, name in enumerate(dataset.names) if name.startswith(stage_column(""))]
-    if not columns:
+    columns = np.flatnonzero([name.startswith(stage_column("")) for name in dataset.names])
+    if not len(columns):
         return dataset
     limit = BLANK_SHARE * 2**64
     blank = np.array([_hash(f"blank:{seed}", q) < limit for q in dataset.query_ids], dtype=np.bool_)

@@ -12,7 +12,7 @@ from typing import IO, Any
 import numpy as np
 
 from cascade.candidates import Float32
-from cascade.config import Config, business_of, features_of, open_engine, schema_of, store_of
+from cascade.config import Config, business_of, features_of, open_engine, schema_of
 from cascade.config.click_settings import ClickSettings
 from cascade.config.wire import stage_features
 from cascade.errors import InputError, nearest
@@ -32,7 +32,7 @@ from cascade.events.tables import EventLog
 from cascade.judgments import Judgments
 from cascade.registry import text_digest
 from cascade.training.dataset import Dataset, Sampling, retrieved_dataset
-from cascade.workflows.clock import clock_of
+from cascade.workflows.clock import clock_of, refuse_unread
 from cascade.workflows.draws import asked_at
 from cascade.workflows.progress import Progress, silent, step
 from cascade.workflows.split import divide
@@ -266,15 +266,16 @@ def _rows(config: Config, asked: Judgments, progress: Progress) -> tuple[Dataset
     engine, catalogue = open_engine(config, schema_of(config))
     try:
         features = features_of(config, catalogue.schema)
-        for stage in settings.stages:
-            stage_features(config, stage, features, catalogue.schema)
+        used = [stage_features(config, s, features, catalogue.schema) for s in settings.stages]
+        time = clock_of(config, catalogue)
+        refuse_unread(config, used, catalogue, time)
         sampling = Sampling(
             size=settings.retrieval.size,
             negatives=settings.training.negatives,
             minimum_match=settings.retrieval.minimum_match,
             seed=settings.training.seed,
         )
-        ask = asked_at(clock_of(config, catalogue), business_of(config, catalogue.schema))
+        ask = asked_at(time, business_of(config, catalogue.schema))
         told = step(progress, "retrieve and compute features")
         rows = retrieved_dataset(engine, features, asked, sampling, ask, told)
     finally:

@@ -18,7 +18,7 @@ from cascade.judgments import Judgments
 from cascade.schema import Schema
 from cascade.training.dataset import Dataset, Sampling, retrieved_dataset
 from cascade.training.staged import Handed, passed_on
-from cascade.workflows.clock import clock_of
+from cascade.workflows.clock import clock_of, refuse_unread
 from cascade.workflows.progress import Progress, step
 
 Draw = Callable[[Sequence[Handed], int, Progress], tuple[Dataset, Dataset]]
@@ -110,15 +110,16 @@ def drawing_of(config: Config, judgments: Judgments, training: int) -> Drawing:
 
     Raises:
         ConfigError: If features or stages are not sound.
+        RefusedError: If features read counts that are not there.
     """
     generation = store_of(config).live()
     engine, catalogue = open_engine(config, schema_of(config), generation)
     try:
         schema = catalogue.schema
         features = features_of(config, schema)
-        for stage in config.settings.stages:
-            stage_features(config, stage, features, schema)
+        used = [stage_features(config, s, features, schema) for s in config.settings.stages]
         time = clock_of(config, catalogue)
+        refuse_unread(config, used, catalogue, time)
     finally:
         engine.close()
     return Drawing(config, generation, schema, features, judgments, training, time)

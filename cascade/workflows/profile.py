@@ -14,13 +14,14 @@ import numpy as np
 import onnxruntime as ort
 
 from cascade.candidates import Candidates, Float32, Query
-from cascade.config import Config, judgments_columns, open_cascade, registry_of, store_of
+from cascade.config import Config, judgments_columns, open_cascade, registry_of
 from cascade.config.wire import model_references
 from cascade.errors import InputError
 from cascade.judgments import read_judgments
 from cascade.pipeline import Cascade, Recording
 from cascade.protocols import Asked
 from cascade.registry import Models
+from cascade.workflows.clock import clock_of
 from cascade.workflows.progress import Progress, silent
 from cascade.workflows.requests import read_requests
 from cascade.workflows.shadow import fixed, pinned

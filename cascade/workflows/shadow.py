@@ -15,7 +15,6 @@ from cascade.config import (
     judgments_columns,
     measures_of,
     open_cascades,
-    store_of,
 )
 from cascade.config.wire import model_references
 from cascade.drift import overlap
@@ -26,6 +25,7 @@ from cascade.pipeline import Cascade, PageRequest, Recording, Stage, run_stages
 from cascade.protocols import NEVER, Run
 from cascade.registry import CANDIDATE, LIVE
 from cascade.workflows.ahead import Ahead
+from cascade.workflows.clock import clock_of
 from cascade.workflows.progress import Progress, silent
 from cascade.workflows.requests import read_requests
 from cascade.workflows.runs import unhurried

@@ -14,7 +14,6 @@ from cascade.config import (
     measures_of,
     open_cascades,
     registry_of,
-    store_of,
 )
 from cascade.drift import DriftMonitor, Reference
 from cascade.errors import InputError, NotFoundError
@@ -25,6 +24,7 @@ from cascade.pipeline import Recording, Stage
 from cascade.rankers import OnnxRanker
 from cascade.registry import CANDIDATE, LIVE, Bundle, text_digest
 from cascade.training.dataset import svmlight_dataset
+from cascade.workflows.clock import clock_of
 from cascade.workflows.gate import (
     Check,
     bucket_checks,

@@ -8,7 +8,7 @@ import os
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -24,11 +24,13 @@ from cascade.registry.bundles import digest_of
 from cascade.workflows.parallel import side_by_side
 from cascade.workflows.progress import Progress, silent
 from cascade.workflows.space import Overrides, Sampler, Space, overridden, space_of
-from cascade.workflows.tuning_rows import read_rows, tuning_rows
+from cascade.workflows.trial_rows import read_rows
+from cascade.workflows.tuning_rows import tuning_rows
 from cascade.workflows.tuning_trial import graded_measures, run_trial
 
 # What decides neither what a trial does nor what it is measured by.
 BESIDE = ("trials", "workers", "root", "keep", "space")
+MOST_WORKERS = 64
 PARTS = ("stages", "training", "features", "retrieval", "split", "judgments", "evaluation")
 
 
@@ -130,9 +132,10 @@ def tune(config: Config, judgments: Path, *, progress: Progress = silent) -> Tun
         for number, overrides in enumerate(wanted)
         if not record_path(folder, number).exists()
     ]
-    done = len(wanted) - len(missing)
-    progress("trials", done, len(wanted))
-    for done, _ in enumerate(_made(missing, settings.tuning.workers), done + 1):
+    kept = len(wanted) - len(missing)
+    progress("trials", kept, len(wanted))
+    made = side_by_side(_make_trial, missing, settings.tuning.workers or MOST_WORKERS)
+    for done, _ in enumerate(made, kept + 1):
         progress("trials", done, len(wanted))
     records = [read_record(record_path(folder, number)) for number in range(len(wanted))]
     return TuneReport(
@@ -221,11 +224,6 @@ def write_record(path: Path, record: Mapping[str, Any]) -> bool:
         os.unlink(staged)
 
 
-def _made(jobs: Sequence[_Job], workers: int) -> Sequence[int]:
-    """Make trials, the first of them alone: others read what it leaves of the first stages."""
-    return side_by_side(_make_trial, jobs, workers or 64)  # type: ignore[return-value]
-
-
 def _make_trial(job: _Job) -> int:
     """Make a trial and write its record."""
     start, cpu = time.perf_counter(), time.process_time()
@@ -239,6 +237,10 @@ def _make_trial(job: _Job) -> int:
         values, stages = dict(outcome.values), outcome.stages
     except CascadeError as failure:
         error = str(failure)
+    taken = {
+        "seconds": round(time.perf_counter() - start, 3),
+        "cpu_seconds": round(time.process_time() - cpu, 3),
+    }
     record = {
         "number": job.number,
         "study": job.folder.name,
@@ -251,8 +253,7 @@ def _make_trial(job: _Job) -> int:
         "measures": _intervals(values, _bootstrap(config)),
         "stages": stages,
         "error": error,
-        "seconds": round(time.perf_counter() - start, 3),
-        "cpu_seconds": round(time.process_time() - cpu, 3),
+        **taken,
         "finished": time.time(),
         "query_ids": list(rows.held.query_ids),
         "per_query": _rounded(next(iter(values.values()), None)),
@@ -306,8 +307,3 @@ def code_version() -> dict[str, str]:
     for path in sorted(root.rglob("*.py")):
         digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
     return {"version": cascade.__version__, "sha256": digest.hexdigest()}
-
-
-def with_overrides(config: Config, overrides: Overrides) -> Config:
-    """Return the configuration of a trial, for training."""
-    return replace(overridden(config, overrides), path=config.path)

@@ -13,20 +13,18 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from cascade.candidates import Candidates, Float32, Float64, Int64
+from cascade.candidates import Candidates, Int64
 from cascade.config import Config, judgments_columns, open_engine, schema_of, store_of
 from cascade.config.wire import business_of, features_of
 from cascade.errors import InputError
 from cascade.features import Features
 from cascade.judgments import Judgments, read_judgments
-from cascade.measures import GradedRun, Ranked
 from cascade.protocols import Asked, Engine
 from cascade.registry import text_digest
 from cascade.registry.bundles import digest_of
 from cascade.training.dataset import (
     BATCH_QUERIES,
     Ask,
-    Dataset,
     Sampling,
     grades_of,
     retrieved_dataset,
@@ -37,64 +35,14 @@ from cascade.workflows.parallel import side_by_side
 from cascade.workflows.progress import Progress
 from cascade.workflows.split import divide_judgments
 from cascade.workflows.train import sha256_of
+from cascade.workflows.trial_rows import ABOUT, ARRAYS, IDEAL, TuningRows, ideal_of, read_rows
 
 FEW_QUERIES = 400
-ARRAYS = ("matrix", "grades", "lengths", "retrieved")
 LEAST_QUERIES = 5
 # Grows when what the files hold changes, so that older ones are made anew.
 FORM = 1
 
 Arrays: TypeAlias = Mapping[str, NDArray[Any]]
-
-
-@dataclass(frozen=True)
-class Held:
-    """Hold every retrieved row of the validation queries, in the order of retrieval.
-
-    Attributes:
-        matrix: float32[n, f].
-        grades: float32[n], NaN where nobody judged.
-        offsets: int64[q + 1].
-        query_ids: The q queries.
-        ideal: All judged documents of the queries, retrieved or not, in their best order.
-    """
-
-    matrix: Float32
-    grades: Float32
-    offsets: Int64
-    query_ids: tuple[str, ...]
-    ideal: Ranked
-
-    def graded(self, ranks: Int64) -> GradedRun:
-        """Return where the judged documents stand, given 1-based ranks int64[n] of all rows."""
-        lengths = np.diff(self.offsets)
-        judged = np.flatnonzero(~np.isnan(self.grades))
-        owner = np.repeat(np.arange(len(lengths)), lengths)[judged]
-        order = np.lexsort((ranks[judged], owner))
-        judged, owner = judged[order], owner[order]
-        found = Ranked(owner, ranks[judged], self.grades[judged].astype(np.float64))
-        return GradedRun(len(lengths), found, self.ideal, lengths.astype(np.int64))
-
-
-@dataclass(frozen=True)
-class TuningRows:
-    """Hold what trials need.
-
-    Attributes:
-        key: A digest of all that the rows depend on.
-        folder: Where they are.
-        train: Judged rows of the training queries, and unjudged ones that were drawn as grade 0.
-        retrieved: int64[q], how many rows each training listing has in full.
-        held: The validation queries.
-        data: Where the rows come from, for records.
-    """
-
-    key: str
-    folder: Path
-    train: Dataset
-    retrieved: Int64
-    held: Held
-    data: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -126,7 +74,7 @@ def tuning_rows(config: Config, path: Path, progress: Progress) -> TuningRows:
     plan = _plan_of_rows(config, path) if svmlight else _plan(config, path)
     key = digest_of(plan.depends)
     folder = config.resolve(config.settings.tuning.root) / "rows" / key[:16]
-    if not (folder / "rows.json").exists():
+    if not (folder / ABOUT).exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
         staged = Path(tempfile.mkdtemp(prefix=".rows-", dir=folder.parent))
         try:
@@ -135,44 +83,11 @@ def tuning_rows(config: Config, path: Path, progress: Progress) -> TuningRows:
                 staged.replace(folder)
             except OSError:
                 # Another run was quicker; its rows are the same.
-                if not (folder / "rows.json").exists():
+                if not (folder / ABOUT).exists():
                     raise
         finally:
             shutil.rmtree(staged, ignore_errors=True)
     return read_rows(folder)
-
-
-def read_rows(folder: Path) -> TuningRows:
-    """Return rows that were prepared."""
-    about = json.loads((folder / "rows.json").read_text(encoding="utf-8"))
-    train, held = (
-        {name: np.load(folder / f"{part}.{name}.npy", mmap_mode="r") for name in ARRAYS}
-        for part in ("train", "held")
-    )
-    names = tuple(about["names"])
-    dataset = Dataset(
-        names=names,
-        matrix=train["matrix"],
-        grades=np.asarray(train["grades"]),
-        offsets=_offsets(train["lengths"]),
-        query_ids=tuple(about["train"]),
-        counts={},
-    )
-    ideal = np.load(folder / "ideal.npy")
-    return TuningRows(
-        key=about["key"],
-        folder=folder,
-        train=dataset,
-        retrieved=np.asarray(train["retrieved"]),
-        held=Held(
-            matrix=held["matrix"],
-            grades=np.asarray(held["grades"]),
-            offsets=_offsets(held["lengths"]),
-            query_ids=tuple(about["held"]),
-            ideal=_ideal(ideal[0].astype(np.int64), ideal[1]),
-        ),
-        data=about["data"],
-    )
 
 
 @dataclass(frozen=True)
@@ -201,8 +116,11 @@ def _plan(config: Config, path: Path) -> _Plan:
     # By digest: a sample that depends on neither the file's order nor chance.
     order = {q: text_digest(text) for q, text in judgments.texts.items()}
     train, held = (
-        tuple(sorted(parts[part], key=lambda q: (order[q], q))[:most])
-        for part, most in (("train", tuning.train_queries), ("validation", tuning.queries))
+        tuple(sorted(queries, key=lambda q: (order[q], q))[:most])
+        for queries, most in (
+            (parts["train"], tuning.train_queries),
+            (parts["validation"], tuning.queries),
+        )
     )
     _refuse_few(len(train), len(held), path)
     schema = schema_of(config)
@@ -242,7 +160,7 @@ def _retrieve(config: Config, path: Path, plan: _Plan, folder: Path, progress: P
         _merge(folder, part, queries)
     assert plan.judgments is not None
     ideal = ideal_of([list(plan.judgments.grades[q].values()) for q in plan.held])
-    np.save(folder / "ideal.npy", np.array([ideal.query, ideal.grade], dtype=np.float64))
+    np.save(folder / IDEAL, np.array([ideal.query, ideal.grade], dtype=np.float64))
     schema, data = schema_of(config), _data_of(plan)
     _write_about(folder, plan, features_of(config, schema).names, data)
 
@@ -321,7 +239,7 @@ def _merge(folder: Path, part: str, queries: Sequence[str]) -> None:
         files = sorted(folder.glob(f"{part}-*.{name}.npy"))
         shares = [np.load(file, mmap_mode="r") for file in files]
         shape = (sum(len(share) for share in shares), *shares[0].shape[1:])
-        whole = np.lib.format.open_memmap(  # type: ignore[no-untyped-call]
+        whole = np.lib.format.open_memmap(
             folder / f"{part}.{name}.npy", mode="w+", dtype=shares[0].dtype, shape=shape
         )
         start = 0
@@ -334,19 +252,6 @@ def _merge(folder: Path, part: str, queries: Sequence[str]) -> None:
             file.unlink()
 
 
-def ideal_of(grades: Sequence[Sequence[float]]) -> Ranked:
-    """Return judged documents in their best order, given the grades of each query."""
-    query = np.repeat(np.arange(len(grades)), [len(g) for g in grades])
-    grade = np.array([g for each in grades for g in each], dtype=np.float64)
-    return _ideal(query, grade)
-
-
-def _ideal(query: Int64, grade: Float64) -> Ranked:
-    order = np.lexsort((-grade, query))
-    best = Ranked(query[order], np.zeros(len(query), np.int64), grade[order])
-    return Ranked(best.query, best.places(), best.grade)
-
-
 def _write_about(folder: Path, plan: _Plan, names: Sequence[str], data: Mapping[str, Any]) -> None:
     about = {
         "key": digest_of(plan.depends),
@@ -356,7 +261,7 @@ def _write_about(folder: Path, plan: _Plan, names: Sequence[str], data: Mapping[
         "data": data,
         "depends": plan.depends,
     }
-    (folder / "rows.json").write_text(json.dumps(about), encoding="utf-8")
+    (folder / ABOUT).write_text(json.dumps(about), encoding="utf-8")
 
 
 def _data_of(plan: _Plan) -> dict[str, Any]:
@@ -407,13 +312,9 @@ def _write_svmlight(
             np.save(folder / f"{part}.{name}.npy", values)
     held = parts["held"]
     owner = np.repeat(np.arange(len(held.query_ids)), np.diff(held.offsets))
-    np.save(folder / "ideal.npy", np.array([owner, held.grades], dtype=np.float64))
+    np.save(folder / IDEAL, np.array([owner, held.grades], dtype=np.float64))
     whole = _Plan(parts["train"].query_ids, held.query_ids, None, plan.depends)
     _write_about(folder, whole, dataset.names, _data_of(whole))
-
-
-def _offsets(lengths: NDArray[Any]) -> Int64:
-    return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
 
 
 def _refuse_few(train: int, held: int, path: Path) -> None:

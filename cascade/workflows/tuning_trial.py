@@ -25,7 +25,7 @@ from cascade.schema import Schema
 from cascade.training.dataset import Dataset
 from cascade.training.staged import Predict, blanked, handed
 from cascade.workflows.train import NO_SCHEMA, column_features, fit_stage
-from cascade.workflows.tuning_rows import TuningRows
+from cascade.workflows.trial_rows import TuningRows
 
 # One in so many training queries says when a fit stops, so that those it is measured by do not.
 STOP_ONE_IN = 8

@@ -18,7 +18,7 @@ from cascade.pipeline.stages import MatrixRanker
 from cascade.protocols import Asked
 from cascade.training.dataset import BATCH_QUERIES, grades_of
 from cascade.workflows.progress import Progress
-from cascade.workflows.tuning_rows import Held, ideal_of
+from cascade.workflows.trial_rows import Held, ideal_of
 
 REPEATS = 3
 
@@ -122,7 +122,7 @@ def measured_cost(
         listing = _prepared(cascade.stages, found.bare())
         for stage in cascade.stages:
             for window, ms in by_stage[stage.name].items():
-                ms.append(_ms(lambda h=listing, s=stage, w=window: _scores(s, h.head(w))))  # type: ignore[misc]
+                ms.append(_ms(lambda h=listing, s=stage, w=window: _scores(s, _head(h, w))))  # type: ignore[misc]
             order = _scores(stage, listing)
             listing = listing.with_columns({stage_column(stage.name): order}).reranked(order)
         progress("measure cost", number + 1, len(queries))
@@ -153,6 +153,11 @@ def _scores(stage: Stage, found: Candidates) -> Float32:
     if not isinstance(ranker, MatrixRanker):
         raise InputError(f"stage {stage.name!r} scores no matrix of features; leave it out")
     return ranker.score_matrix(ranker.features.matrix(found)).order
+
+
+def _head(listing: Candidates, window: int) -> Candidates:
+    """Return the head as a selection of its own, even of all rows: nothing is kept from run to run."""
+    return listing.take(listing.ranks <= window)
 
 
 def _needed(stages: Sequence[Stage]) -> list[Stage]:

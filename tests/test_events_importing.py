@@ -167,7 +167,7 @@ def test_a_bad_line_goes_aside_and_costs_no_other(shop):
         (3, "not of the form of UBI"),
         (4, "no query id"),
         (5, "no document id"),
-        (6, "no time that can be read"),
+        (6, "no time that can be read, or one to come"),
         (7, "no action name"),
         (8, "not a JSON object"),
     ]
@@ -358,6 +358,59 @@ def test_rows_that_were_logged_before_are_counted_and_left_out(shop):
     assert done.dropped == {"logged before": 4}
     assert done.kept == {"searches": 2, "events": 1}
     assert shop.rows("select count(*) from searches") == [(4,)]
+
+
+def test_a_time_to_come_is_none(shop):
+    ahead = {"timestamp": "2099-01-01T00:00:00Z"}
+    done = shop.lines(query("q1", **ahead), query("q2", **ahead), event(), event(**ahead))
+    assert done.quarantined == {"no time that can be read, or one to come": 1}
+    assert done.dropped == {"searches without a time": 1}
+    assert shop.rows("select query_id, time from searches") == [("q1", T)]
+
+
+def test_an_empty_id_names_nobody(shop):
+    done = shop.lines(
+        query("", session_id="s"),
+        query("q1", session_id="", client_id=""),
+        event(query_id="", session_id=""),
+        event(doc_id=""),
+    )
+    assert done.quarantined == {"no query id": 1, "no document id": 1}
+    assert shop.rows("select query_id, session, visitor from searches") == [("q1", None, None)]
+    assert shop.rows("select query_id, session from events") == [(None, None)]
+    lines = [
+        {"event": "ranking", "id": "", "timestamp": T},
+        {"event": "interaction", "type": "click", "item": "", "timestamp": T, "ranking": "r"},
+        {"event": "ranking", "id": "r", "timestamp": T, "session": ""},
+    ]
+    done = shop.read(shop.file(*lines, name="metarank"), reader=MetarankReader)
+    assert done.quarantined == {"no query id": 1, "no document id": 1}
+
+
+@pytest.mark.parametrize("given", [[0.5], [0.5, 0.0], [0.5, -1], [0.5, 1.5]])
+def test_propensities_that_are_no_chances_of_the_results_go_aside(shop, given):
+    page = {"query_response_hit_ids": ["a", "b"]}
+    done = shop.lines(
+        query("q1", **page, query_attributes={"propensities": given}),
+        query("q2", **page, query_attributes={"propensities": [0.5, 1]}),
+    )
+    assert done.quarantined == {"propensities that are no chances of its results": 1}
+    assert shop.rows("select query_id, propensities from searches") == [("q2", [0.5, 1.0])]
+
+
+def test_a_file_without_ends_of_lines_is_refused_before_it_fills_the_memory(shop):
+    path = shop.folder / "endless"
+    with path.open("wb") as stream:
+        for _ in range(66):
+            stream.write(b" " * (1 << 20))
+    with pytest.raises(InputError, match="line 1 is longer than 64 MB"):
+        shop.read(path)
+
+
+def test_a_log_without_searches_is_a_log(shop):
+    shop.lines(event())
+    assert shop.rows("select count(*) from searches") == [(0,)]
+    assert shop.rows("select count(*) from impressions") == [(0,)]
 
 
 def test_rows_without_a_query_id_are_never_the_same(shop):

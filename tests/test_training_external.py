@@ -1,11 +1,21 @@
 """Rows beyond memory: files that hold the same rows, and trees that come out the same."""
 
+import tempfile
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import xgboost
 
 from cascade.training.dataset import Dataset
-from cascade.training.external import RowFile, external_matrices, shards
+from cascade.training.external import (
+    RowFile,
+    beyond_memory,
+    external_matrices,
+    shards,
+    within_memory,
+)
+from cascade.training.fit import TreeOptions, fit_trees
 
 PARAMETERS = {
     "objective": "rank:ndcg",
@@ -98,3 +108,45 @@ def test_shards_hold_whole_listings():
     assert shards(offsets, 1) == [(0, 1), (1, 2), (2, 3), (3, 4), (4, 5)]
     assert shards(offsets, 1_000) == [(0, 5)]
     assert shards(np.array([0]), 10) == []
+
+
+def in_a_file(data: Dataset, folder) -> Dataset:
+    path = folder / "rows.npy"
+    np.save(path, np.tile(data.matrix, (1, 60)))
+    return replace(
+        data, names=tuple(f"f{i}" for i in range(360)), matrix=np.load(path, mmap_mode="r")
+    )
+
+
+def test_rows_beyond_memory_train_as_good_trees_from_disk(tmp_path, monkeypatch):
+    train, held = in_a_file(dataset(200, 1), tmp_path), dataset(60, 2)
+    held = replace(held, names=train.names, matrix=np.tile(held.matrix, (1, 60)))
+    assert beyond_memory(train, 5) and not beyond_memory(train, 50)
+    caches = []
+
+    def noted(*given, **named):
+        caches.append(given)
+        return temporary(*given, **named)
+
+    temporary = tempfile.TemporaryDirectory
+    monkeypatch.setattr(tempfile, "TemporaryDirectory", noted)
+    scores = []
+    for memory_mb in (5, 50):
+        options = TreeOptions(rounds=12, depth=3, early_stopping=12, memory_mb=memory_mb)
+        fit = fit_trees(train, held, options)
+        scores.append(fit.summary["held_out_ndcg@10"])
+        assert fit.predict(held.matrix).shape == (len(held),)
+        # From disk the first time alone.
+        assert len(caches) == 1
+    assert scores[0] == pytest.approx(scores[1], abs=0.02)
+    assert scores[0] > 0.5
+
+
+def test_a_linear_ranker_learns_from_what_memory_holds(tmp_path):
+    train = in_a_file(dataset(200, 1), tmp_path)
+    drawn = within_memory(train, 3, seed=0)
+    assert 2 << 20 < drawn.matrix.nbytes <= 3 << 20
+    assert not isinstance(drawn.matrix, np.memmap)
+    assert within_memory(train, 50, seed=0) is train
+    assert within_memory(train, 3, seed=0).query_ids == drawn.query_ids
+    assert within_memory(train, 3, seed=1).query_ids != drawn.query_ids

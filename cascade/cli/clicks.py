@@ -10,6 +10,7 @@ from rich.table import Table
 
 from cascade.cli.console import chosen, config_options, console, json_option, print_json, told
 from cascade.events.clicks import MODELS, read_pages
+from cascade.events.propensities import LEAST_CLICKS
 from cascade.events.propensities import propensities as find_propensities
 from cascade.events.tables import EventLog
 from cascade.workflows.clicks import write_click_judgments
@@ -93,7 +94,15 @@ def propensities(
     table = Table("surface", "exponent", "standard error", "ranks 1, 2, 3, 5, 10")
     for number, surface in enumerate(found.surfaces):
         rates = [found.rates[number, r - 1] for r in (1, 2, 3, 5, 10) if r <= found.rates.shape[1]]
-        shown = ", ".join("-" if np.isnan(rate) else f"{rate:.3f}" for rate in rates)
-        exponent, error = found.exponents[number], found.errors[number]
-        table.add_row(surface or "(none)", f"{exponent:.3f}", f"{error:.3f}", shown)
+        shown = ", ".join(_number(rate) for rate in rates)
+        law = [_number(found.exponents[number]), _number(found.errors[number])]
+        table.add_row(surface or "(none)", *law, shown)
     output.print(table)
+    if np.isnan(found.exponents).any():
+        output.print(
+            f"-: fewer than {LEAST_CLICKS} clicks; such a surface takes the mean of the others"
+        )
+
+
+def _number(value: float) -> str:
+    return "-" if np.isnan(value) else f"{value:.3f}"

@@ -99,6 +99,11 @@ class TrainingSettings(Settings):
     distil_share: Share = Field(
         0.5, description="with --distil-from, how much the teacher's scores count beside grades"
     )
+    memory_mb: Positive = Field(
+        4_096,
+        description="rows in a file beyond this are not read whole: trees by XGBoost's external "
+        "memory, linear rankers from a draw of the listings",
+    )
     gain: Literal["linear", "exponential"] = Field(
         "linear", description="gain of a grade in rank:ndcg: the grade, or 2^grade - 1"
     )

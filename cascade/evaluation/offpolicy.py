@@ -6,13 +6,16 @@ would take more often counts for more. Without true propensities none of this ca
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
 from cascade.candidates import Float64, Int64
 from cascade.errors import InputError
 from cascade.evaluation.bootstrap import Bootstrap, Interval
+
+# Squares of weights beyond it would overflow.
+LARGEST = 1e100
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +82,19 @@ def estimate(
 
     Raises:
         InputError: If the log is empty, a propensity is not above 0 and at most 1, or each is 1:
-            then nothing was drawn, and the log says nothing of what was not shown.
+            then nothing was drawn, and the log says nothing of what was not shown; if columns
+            differ in length, hold what is no number, or a weight is too large to be summed.
     """
     _check(actions)
-    weights = actions.target / actions.propensities
+    if clip is not None and not clip > 0:
+        raise InputError(f"clip is {clip:g}; accepted is a bound above 0")
+    with np.errstate(over="ignore"):
+        weights = actions.target / actions.propensities
+    if clip is None and weights.max() > LARGEST:
+        raise InputError(
+            f"the propensity {float(actions.propensities[weights.argmax()]):g} gives a weight of "
+            "more than all others together could answer for; cut weights by a clip, such as 1000"
+        )
     cut = np.zeros(len(weights), np.bool_) if clip is None else weights > clip
     weights = weights if clip is None else np.minimum(weights, clip)
     columns = [actions.rewards, weights * actions.rewards, weights]
@@ -123,6 +135,16 @@ def _check(actions: Actions) -> None:
     propensities = actions.propensities
     if not len(propensities):
         raise InputError("the log has no action; off-policy estimates need logged propensities")
+    columns = {field.name: getattr(actions, field.name) for field in fields(actions)}
+    for name, column in columns.items():
+        if column is not None and len(column) != len(propensities):
+            message = f"there are {len(column)} {name} of {len(propensities)} propensities"
+            raise InputError(f"{message}; give one an action")
+        if column is not None and name != "propensities" and not np.isfinite(column).all():
+            raise InputError(f"{name} holds what is no number; give each action a finite one")
+    if (actions.target < 0).any() or (actions.target > 1).any():
+        shown = float(actions.target[(actions.target < 0) | (actions.target > 1)][0])
+        raise InputError(f"target holds {shown:g}; accepted are probabilities, from 0 to 1")
     bad = ~(np.isfinite(propensities) & (propensities > 0) & (propensities <= 1))
     if bad.any():
         shown = float(propensities[bad][0])

@@ -12,6 +12,8 @@ from cascade.candidates import Float64
 from cascade.errors import InputError
 
 ALPHA, POWER, SHARE = 0.05, 0.8, 0.01
+# Of the spread; what is smaller no query set of this world can show.
+LEAST = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +46,18 @@ def queries_needed(sd: float, difference: float, alpha: float = ALPHA, power: fl
     t-test; good from about 30 queries on.
 
     Raises:
-        InputError: If the difference is 0 or not a number.
+        InputError: If the difference is 0 or not a number, the standard deviation is not 0 or
+            more, or so many queries cannot be counted.
     """
     if not math.isfinite(difference) or difference == 0:
         raise InputError(f"difference {difference:g}: accepted is any number but 0")
+    if not 0 <= sd < math.inf:
+        raise InputError(f"standard deviation {sd:g}: accepted is a number of 0 or more")
+    ratio = _reach(alpha, power) * sd / difference
+    if not math.isfinite(ratio * ratio):
+        raise InputError(f"difference {difference:g} is too small beside the deviation {sd:g}")
     # Two alike systems need one query to see nothing; a hair's breadth must not add a query.
-    return max(1, math.ceil((_reach(alpha, power) * sd / difference) ** 2 - 1e-9))
+    return max(1, math.ceil(ratio * ratio - 1e-9))
 
 
 def power_of(delta: Float64, baseline: Float64, share: float = SHARE) -> Power:
@@ -65,12 +73,13 @@ def power_of(delta: Float64, baseline: Float64, share: float = SHARE) -> Power:
         return Power(len(given), math.nan, math.nan, share, None)
     sd = float(given.std(ddof=1))
     wanted = share * float(baseline[~np.isnan(delta)].mean())
+    told = sd > 0 and abs(wanted) > LEAST * sd
     return Power(
         queries=len(given),
         sd=sd,
         detectable=_reach(ALPHA, POWER) * sd / math.sqrt(len(given)),
         share=share,
-        needed=queries_needed(sd, wanted) if wanted and sd else None,
+        needed=queries_needed(sd, wanted) if told else None,
     )
 
 

@@ -5,6 +5,7 @@ Files are rewritten whole, beside the old ones, and renamed over them: a reader 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -84,7 +85,9 @@ def erase(
         for folder in (root / "searches", root / "events", *others):
             rows[folder.name], changed = erase_rows(folder, column, names)
             files += changed
-        told = f"contains(raw, {_quoted(name)})"
+        # JSON may write what is beyond ASCII, and quotes, as escapes.
+        written = {name, *(json.dumps(name, ensure_ascii=e)[1:-1] for e in (True, False))}
+        told = " or ".join(f"contains(raw, {_quoted(text)})" for text in sorted(written))
         rows["quarantine"], changed = _rewrite(root / "quarantine", "raw", told)
     return Erased(rows, files + changed)
 

@@ -22,10 +22,10 @@ import orjson
 from cascade.errors import InputError, RefusedError
 from cascade.events.lines import blocks, digest
 from cascade.events.parsed import Reader
-from cascade.events.pseudonyms import Pseudonyms
+from cascade.events.pseudonyms import DAY_S, Pseudonyms
 from cascade.events.rules import Kept, Rules, apply_rules
 from cascade.events.staging import Staging, Tally
-from cascade.events.tables import connect
+from cascade.events.tables import JOIN_PREFIX, SPILL, connect
 
 TABLES = ("searches", "events", "quarantine")
 IMPORTS = "imports"
@@ -178,14 +178,21 @@ def changing(root: Path) -> Iterator[None]:
 
 
 def sweep(root: Path) -> None:
-    """Remove what imports left that were cut off."""
+    """Remove what changes left that were cut off, and what readers left a day ago."""
     whole = {path.stem for path in (root / IMPORTS).glob("*.json")}
     for table in TABLES:
         for path in (root / table).glob(f"{_PREFIX}*.parquet"):
             if path.stem not in whole:
                 path.unlink()
+        for path in (root / table).glob(".*.parquet.staged"):
+            path.unlink()
     for folder in root.glob(".staged-*"):
         shutil.rmtree(folder, ignore_errors=True)
+    # Who reads the log does not hold it, so what they spilled goes when nobody can need it.
+    for prefix in (SPILL, JOIN_PREFIX):
+        for folder in root.glob(f"{prefix}*"):
+            if time.time() - folder.stat().st_mtime > DAY_S:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _stage(

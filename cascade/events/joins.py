@@ -22,7 +22,7 @@ from cascade.events.coding import coded
 from cascade.events.counting import check_counters
 from cascade.events.point_in_time import OUTCOMES, Joining, PointInTime
 from cascade.events.scratch import Scratch
-from cascade.events.tables import EventLog
+from cascade.events.tables import JOIN_PREFIX, EventLog
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -105,7 +105,7 @@ def _opened(log: EventLog, joining: Joining) -> Iterator[PointInTime]:
         )
     check_counters(joining.counters, joining.groups)
     with closing(log.database()) as database:
-        folder = Path(tempfile.mkdtemp(prefix=".join-", dir=log.root))
+        folder = Path(tempfile.mkdtemp(prefix=JOIN_PREFIX, dir=log.root))
         try:
             read = coded(database, joining.groups)
             threads = log.threads or os.cpu_count() or 1

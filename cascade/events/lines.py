@@ -15,6 +15,7 @@ from typing import Protocol
 from cascade.errors import InputError
 
 BLOCK_BYTES = 4 << 20
+LONGEST_LINE_BYTES = 64 << 20
 
 
 class _Bytes(Protocol):
@@ -60,6 +61,11 @@ def blocks(path: Path, size: int = BLOCK_BYTES) -> Iterator[Block]:
                 end = chunk.rfind(b"\n") + 1
                 if not end:
                     rest += chunk
+                    if len(rest) > LONGEST_LINE_BYTES:
+                        raise InputError(
+                            f"{source}: line {first} is longer than {LONGEST_LINE_BYTES >> 20} MB; "
+                            "give one object a line"
+                        )
                     continue
                 block = Block(source, first, rest + chunk[:end])
                 rest = chunk[end:]

@@ -12,7 +12,7 @@ import msgspec
 
 from cascade.events.actions import Actions
 from cascade.events.lines import Block
-from cascade.events.parsed import Events, Id, LeftOut, Parsed, Refused, Searches, number_of
+from cascade.events.parsed import NO_ID, Events, Id, LeftOut, Parsed, Refused, Searches, number_of
 from cascade.events.ubi import NO_DOC_ID, NO_QUERY_ID, NOT_JSON
 
 NOT_METARANK = "not of the form of Metarank"
@@ -81,10 +81,10 @@ class MetarankReader:
             action = self.actions.of(line.type or "")
             if action is None:
                 parsed.others[line.type or "interactions without a type"] += 1
-                if line.ranking is not None:
+                if line.ranking not in NO_ID:
                     parsed.left_out.query_id.append(line.ranking)
                     _add_who(parsed.left_out, line, _fields(line))
-            elif line.item is None:
+            elif line.item in NO_ID:
                 parsed.refused.append(Refused(number, NO_DOC_ID, f"of the type {line.type!r}"))
             else:
                 _add_event(number, line, action, parsed)
@@ -93,7 +93,7 @@ class MetarankReader:
 
 
 def _add_search(number: int, line: _Line, parsed: Parsed) -> None:
-    if line.id is None:
+    if line.id in NO_ID:
         parsed.refused.append(Refused(number, NO_QUERY_ID))
         return
     told = _fields(line)

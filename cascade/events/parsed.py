@@ -11,6 +11,8 @@ from cascade.events.lines import Block
 from cascade.events.times import Moment
 
 Id: TypeAlias = str | int | float | None
+# An empty text names nobody: everyone without a name would be one.
+NO_ID = (None, "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import Any, Self, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +20,12 @@ from cascade.events.pseudonyms import Pseudonyms
 from cascade.events.tables import EVENTS, SEARCHES
 from cascade.events.times import seconds
 
-NO_TIME = "no time that can be read"
+NO_TIME = "no time that can be read, or one to come"
+NO_CHANCES = "propensities that are no chances of its results"
+# Clocks differ, and a time without a zone may be of any.
+AHEAD_S = 86_400.0
 RAW_BYTES = 2_000
+_Read = TypeVar("_Read", Searches, Events)
 # Beside the log's own columns, staged rows say what the rules decide by.
 _RULED = {"consent": "BOOLEAN", "robot": "BOOLEAN"}
 STAGED = {
@@ -106,7 +110,7 @@ class Staging:
         tally.lines += parsed.lines
         tally.others.update(parsed.others)
         if parsed.searches.line:
-            self._add_searches(parsed.searches)
+            self._add_searches(parsed.searches, parsed.refused)
         if parsed.events.line:
             self._add_events(parsed.events, parsed.refused)
         if parsed.left_out.query_id:
@@ -114,8 +118,16 @@ class Staging:
         if parsed.refused:
             self._refuse(block, parsed.refused)
 
-    def _add_searches(self, read: Searches) -> None:
-        times = seconds(read.time)
+    def _add_searches(self, read: Searches, refused: list[Refused]) -> None:
+        bad = [
+            at for at, row in enumerate(read.propensities) if not _chances(row, read.results[at])
+        ]
+        if bad:
+            refused += [
+                Refused(read.line[at], NO_CHANCES, str(read.propensities[at])) for at in bad
+            ]
+            read = _without(read, bad)
+        times = self._seconds(read)
         columns: dict[str, Any] = {
             "query_id": _texts(read.query_id),
             "text": read.text,
@@ -132,13 +144,11 @@ class Staging:
         self._write("searches", columns)
 
     def _add_events(self, read: Events, refused: list[Refused]) -> None:
-        times = seconds(read.time)
-        if np.isnan(times).any():
-            at = np.nonzero(np.isnan(times))[0].tolist()
-            refused += [Refused(read.line[i], NO_TIME, repr(read.time[i])) for i in at]
-            kept = np.nonzero(~np.isnan(times))[0].tolist()
-            read = Events(**{k: [v[i] for i in kept] for k, v in vars(read).items()})
-            times = times[kept]
+        times = self._seconds(read)
+        bad = np.nonzero(np.isnan(times))[0].tolist()
+        if bad:
+            refused += [Refused(read.line[at], NO_TIME, repr(read.time[at])) for at in bad]
+            read, times = _without(read, bad), times[~np.isnan(times)]
         self.tally.events.update(read.action)
         self.tally.worded += len(read.text) - read.text.count(None)
         columns = {
@@ -156,7 +166,7 @@ class Staging:
         self._write("events", columns)
 
     def _add_left_out(self, read: LeftOut) -> None:
-        times = seconds(read.time)
+        times = self._seconds(read)
         columns = {
             "query_id": _texts(read.query_id),
             "time": _nullable(times),
@@ -164,6 +174,12 @@ class Staging:
         }
         self.tally.refusing_others += read.consent.count(False)
         self._write("left_out", columns)
+
+    def _seconds(self, read: Searches | Events | LeftOut) -> NDArray[np.float64]:
+        """Return times as float64[n] seconds, NaN for what is none, or is yet to come."""
+        times = seconds(read.time)
+        times[times > self.time + AHEAD_S] = np.nan
+        return times
 
     def _visits(
         self, read: Searches | Events | LeftOut, times: NDArray[np.float64]
@@ -249,15 +265,31 @@ def arrow_schema(kinds: dict[str, str]) -> Any:  # noqa: ANN401  (pyarrow has no
     return pa.schema([(name, types[kind]) for name, kind in kinds.items()])
 
 
+def _without(read: _Read, bad: Sequence[int]) -> _Read:
+    gone = set(bad)
+    columns = {
+        name: [value for at, value in enumerate(values) if at not in gone]
+        for name, values in vars(read).items()
+    }
+    return type(read)(**columns)
+
+
+def _chances(given: list[float] | None, results: list[str] | None) -> bool:
+    """Return whether each result has a chance, where chances are given at all."""
+    if given is None:
+        return True
+    return results is not None and len(given) == len(results) and all(0 < x <= 1 for x in given)
+
+
 def _texts(ids: Sequence[Id]) -> list[str | None]:
-    if set(map(type, ids)) <= {str, type(None)}:
+    if set(map(type, ids)) <= {str, type(None)} and "" not in ids:
         return cast(list[str | None], ids)
     return [_text(x) for x in ids]
 
 
 def _text(given: Id) -> str | None:
     if given is None or isinstance(given, str):
-        return given
+        return given or None
     # A number of a log is an id: 7.0 is the same one as 7.
     return str(int(given)) if given == int(given) else repr(given)
 

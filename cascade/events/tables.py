@@ -49,6 +49,7 @@ EVENTS = {
     "value": "DOUBLE",
 }
 _TABLES = {"searches": SEARCHES, "events": EVENTS}
+SPILL, JOIN_PREFIX = ".spill", ".join-"
 # A search whose page was not logged row by row was seen as far as its results tell.
 _IMPRESSIONS = """
 create view impressions as
@@ -81,17 +82,19 @@ class EventLog:
     def database(self) -> DuckDBPyConnection:
         """Return a connection with the views `searches`, `events` and `impressions`.
 
+        A log of which every row was taken out has views without rows.
+
         Raises:
             NotFoundError: If there is no log in the folder.
             OptionalDependencyError: If DuckDB is not installed.
         """
+        if not any((self.root / table).is_dir() for table in _TABLES):
+            raise NotFoundError(
+                f"{self.root} holds no event log; `cascade events import` writes one"
+            )
         connection = connect(self.threads, self.memory_mb, self.root)
         for table, columns in _TABLES.items():
             files = sorted((self.root / table).glob("*.parquet"))
-            if table == "searches" and not files:
-                raise NotFoundError(
-                    f"{self.root} holds no event log; `cascade events import` writes one"
-                )
             if files:
                 paths = ", ".join("'" + str(path).replace("'", "''") + "'" for path in files)
                 source = f"read_parquet([{paths}], union_by_name = true)"
@@ -127,5 +130,5 @@ def connect(
     if threads:
         connection.execute(f"set threads = {threads}")
     if spill is not None:
-        connection.execute("set temp_directory = ?", [str(spill / ".spill")])
+        connection.execute("set temp_directory = ?", [str(spill / SPILL)])
     return connection

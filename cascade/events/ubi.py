@@ -15,7 +15,17 @@ import msgspec
 
 from cascade.events.actions import Actions
 from cascade.events.lines import Block
-from cascade.events.parsed import Events, Id, LeftOut, Parsed, Refused, Searches, number_of, rank_of
+from cascade.events.parsed import (
+    NO_ID,
+    Events,
+    Id,
+    LeftOut,
+    Parsed,
+    Refused,
+    Searches,
+    number_of,
+    rank_of,
+)
 
 NOT_JSON, NOT_UBI = "not a JSON object", "not of the form of UBI"
 _FAR = 1_000_000
@@ -102,7 +112,7 @@ class UbiReader:
             line = pair[1]
             if line.action_name is not None:
                 events.append(pair)
-            elif line.query_id is not None and line.event_attributes is None:
+            elif line.query_id not in NO_ID and line.event_attributes is None:
                 searches.append(pair)
             else:
                 self._sort_out(pair, parsed)
@@ -166,9 +176,9 @@ class UbiReader:
             action = known[name]
             if action is None:
                 parsed.others[name] += 1
-                if pair[1].query_id is not None:
+                if pair[1].query_id not in NO_ID:
                     others.append(pair[1])
-            elif _object(pair[1]).object_id is None:
+            elif _object(pair[1]).object_id in NO_ID:
                 parsed.refused.append(Refused(pair[0], NO_DOC_ID, f"of the action {name!r}"))
             else:
                 kept.append(pair)

@@ -76,13 +76,16 @@ def sample_ratio(counts: Mapping[str, int], shares: Mapping[str, float]) -> Rati
         shares: The share of each arm.
 
     Raises:
-        InputError: If a counted arm has no share, or a count is below 0.
+        InputError: If a counted arm has no share, a count is below 0, or a share is not above 0.
     """
+    unfit = [f"{arm} {share:g}" for arm, share in shares.items() if not 0 < share < math.inf]
+    if unfit:
+        raise InputError(f"the share of an arm is above 0; given is {', '.join(unfit)}")
     strange = sorted(set(counts) - set(shares)) or [a for a, n in counts.items() if n < 0]
     if strange:
         raise InputError(
             f"arm {strange[0]!r} was counted {counts[strange[0]]} times; accepted are counts of 0 "
-            f"or more of {', '.join(shares)}"
+            f"or more of {', '.join(shares) or 'arms that have a share, and none has'}"
         )
     total, weight = sum(counts.values()), math.fsum(shares.values())
     expected = {arm: total * share / weight for arm, share in shares.items()}

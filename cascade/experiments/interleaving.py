@@ -42,7 +42,7 @@ def team_draft(first: Int64, second: Int64, seed: str) -> Interleaved:
         seed: Such as the query id: the same seed gives the same list.
 
     Returns:
-        Every row of both.
+        Every row of both. Where one has no more rows, the rest are of the other's team.
     """
     tosses = _tosses(seed)
     picks = [iter(_checked(first, "first").tolist()), iter(_checked(second, "second").tolist())]
@@ -117,7 +117,8 @@ class Preference:
         losses: Lists that prefer the first.
         delta: (wins + ties / 2) / lists - 1/2, above 0 where the second is better (Chapelle et
             al., TOIS 2012, eq. 2); NaN without lists.
-        low: The lower end of its 95 % interval, normal approximation.
+        low: The lower end of its 95 % interval, normal approximation; where all lists agree, of
+            which no spread can be told, by the rule of three (Hanley and Lippman-Hand 1983).
         high: The upper end.
         p_value: Of the two-sided sign test over lists that are no tie.
     """
@@ -139,7 +140,10 @@ def preference(credits: Sequence[int]) -> Preference:
         return Preference(0, 0, 0, math.nan, math.nan, math.nan, math.nan)
     halves = np.sign(given) / 2.0
     delta = float(halves.mean())
-    margin = 1.959964 * float(halves.std(ddof=1)) / math.sqrt(len(given)) if len(given) > 1 else 1.0
+    if np.ptp(halves) > 0:
+        margin = 1.959964 * float(halves.std(ddof=1)) / math.sqrt(len(given))
+    else:
+        margin = 3.0 / len(given)
     ties = len(given) - wins - losses
     low, high = max(-0.5, delta - margin), min(0.5, delta + margin)
     return Preference(wins, ties, losses, delta, low, high, _sign_test(wins, losses))

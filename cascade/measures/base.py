@@ -37,8 +37,7 @@ class GradedMeasure:
         cutoff, rel = getattr(self, "cutoff", None), getattr(self, "rel", None)
         if cutoff is not None and cutoff < 1:
             raise InputError(f"{self.NAME}@{cutoff}: a cutoff is 1 or more")
-        if rel is not None and not (math.isfinite(rel) and rel > 0):
-            raise InputError(f"{self.NAME}(rel={rel:g}): the lowest relevant grade is above 0")
+        check_rel(self.NAME, rel)
 
     def __str__(self) -> str:
         return printed(self, self.NAME, self.AT)
@@ -63,6 +62,12 @@ class GradedMeasure:
         raise NotImplementedError
 
 
+def check_rel(name: str, rel: float | None) -> None:
+    """Refuse a lowest relevant grade that is not above 0."""
+    if rel is not None and not (math.isfinite(rel) and rel > 0):
+        raise InputError(f"{name}(rel={rel:g}): the lowest relevant grade is above 0")
+
+
 def printed(measure: Any, name: str, after: str) -> str:  # noqa: ANN401  (any dataclass)
     """Return a measure as people write it: the settings that are not at their default."""
     settings, at = [], ""
@@ -78,9 +83,11 @@ def printed(measure: Any, name: str, after: str) -> str:  # noqa: ANN401  (any d
 def _written(value: Any) -> str:  # noqa: ANN401  (whatever a setting may hold)
     if isinstance(value, bool):
         return str(value)
-    if isinstance(value, float | int):
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, float):
         # repr gives back the same number when it is read; a whole one is written without ".0".
-        return repr(float(value)).removesuffix(".0")
+        return repr(value).removesuffix(".0")
     if isinstance(value, tuple):
         return "{" + ", ".join(f"{_written(k)}: {_written(v)}" for k, v in value) + "}"
     return repr(value)

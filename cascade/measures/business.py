@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from typing import Any, ClassVar, Literal, get_args
@@ -11,7 +12,7 @@ import numpy as np
 from cascade.candidates import Float64, Int64
 from cascade.errors import InputError, nearest
 from cascade.judgments import Judgments
-from cascade.measures.base import GradedMeasure, printed, ratio
+from cascade.measures.base import GradedMeasure, check_rel, printed, ratio
 from cascade.measures.graded import GradedRun
 from cascade.measures.written import cutoff_of, split_measure
 from cascade.protocols import Measure, Run
@@ -78,6 +79,7 @@ class Revenue:
 
     def __post_init__(self) -> None:
         _check(self, "by", self.by, get_args(Worth))
+        check_rel(self.NAME, self.rel)
 
     def __str__(self) -> str:
         return printed(self, self.NAME, "cutoff")
@@ -121,6 +123,8 @@ class Exposure:
             raise InputError(f"{self}: say whose, as exposure(field=is_new)@10")
         if self.value and self.below is not None:
             raise InputError(f"{self}: value is of a keyword field, below of a number; give one")
+        if self.below is not None and math.isnan(self.below):
+            raise InputError(f"{self}: below is no number")
 
     def __str__(self) -> str:
         return printed(self, self.NAME, "cutoff")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
 from cascade.candidates import Float64
+from cascade.errors import InputError
 from cascade.measures.base import GradedMeasure, defined, ratio
 from cascade.measures.graded import GradedRun
 
@@ -61,6 +63,11 @@ class SetF(GradedMeasure):
     rel: float | None = None
     beta: float = 1.0
     judged_only: bool = False
+
+    def __post_init__(self) -> None:
+        GradedMeasure.__post_init__(self)
+        if not 0 <= self.beta < math.inf:
+            raise InputError(f"SetF(beta={self.beta:g}): beta is 0 or more, as SetF(beta=1)")
 
     def _of(self, run: GradedRun) -> Float64:
         precision, recall = SetPrecision(self.rel)._of(run), SetRecall(self.rel)._of(run)

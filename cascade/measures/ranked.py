@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar, Literal, get_args
 
@@ -12,6 +13,8 @@ from cascade.errors import InputError, nearest
 from cascade.measures.base import GradedMeasure, defined, ratio
 from cascade.measures.graded import GradedRun, Ranked
 
+# The highest exponent of 2 that sums of gains are safe with.
+HIGHEST = 500.0
 Dcg = Literal["log2", "exp-log2"]
 Gains = tuple[tuple[float, float], ...]
 
@@ -30,6 +33,13 @@ class _Gained(GradedMeasure):
         if self.dcg not in get_args(Dcg):
             known = nearest(str(self.dcg), get_args(Dcg))
             raise InputError(f"{self.NAME}: dcg is {self.dcg!r}; {known}")
+        most = math.inf if self.dcg == "log2" else HIGHEST
+        for grade, gain in self.gains:
+            if not (0 <= gain < math.inf and gain <= most):
+                raise InputError(
+                    f"{self.NAME}(gains={{{grade:g}: {gain:g}}}): a gain is 0 or more"
+                    + (f", and at most {most:g} as a power of 2" if gain > most else "")
+                )
 
     def _gained(self, run: GradedRun, documents: Ranked) -> Float64:
         head = documents.head(self.cutoff)
@@ -245,6 +255,14 @@ class ExpectedReciprocalRank(GradedMeasure):
 
     cutoff: int | None = None
     max_rel: float = 4.0
+
+    def __post_init__(self) -> None:
+        GradedMeasure.__post_init__(self)
+        if not 0 < self.max_rel <= HIGHEST:
+            raise InputError(
+                f"ERR(max_rel={self.max_rel:g}): the highest grade of the scale is above 0 and at "
+                f"most {HIGHEST:g}, as ERR(max_rel=4)"
+            )
 
     def _of(self, run: GradedRun) -> Float64:
         best = float(run.ideal.grade.max(initial=0.0))

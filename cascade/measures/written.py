@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, fields
@@ -58,8 +59,12 @@ def parse_measure(written: str) -> GradedMeasure:
     folded = {known.casefold(): measure for known, measure in MEASURES.items()}
     measure = folded.get(name.casefold())
     if measure is None:
-        known = nearest(name, MEASURES)
-        raise InputError(f"measure {written!r}: no measure {name!r}; {known}")
+        # Capitals must not hide what is near.
+        close = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.5)
+        meant = [known for known in MEASURES if known.casefold() in close]
+        raise InputError(
+            f"measure {written!r}: no measure {name!r}; {nearest((meant or [name])[0], MEASURES)}"
+        )
     return measure(**_settings(written, listed, at, measure))
 
 
@@ -75,6 +80,8 @@ def split_measure(written: str) -> tuple[str, dict[str, str], str | None]:
     settings = {}
     for part in _parts(match["settings"] or ""):
         name, _, value = part.partition("=")
+        if name.strip() in settings:
+            raise InputError(f"measure {written!r}: {name.strip()} is given twice")
         settings[name.strip()] = value.strip().strip("'\"")
     at = match["at"]
     return match["name"], settings, None if at is None else at.strip()

@@ -61,6 +61,29 @@ class RowFile:
             return np.memmap(file, dtype=np.float32, mode="r", shape=(self._rows, width))
 
 
+def beyond_memory(dataset: Dataset, memory_mb: int) -> bool:
+    """Return whether rows lie in a file and are more than may stand in memory."""
+    return isinstance(dataset.matrix, np.memmap) and dataset.matrix.nbytes > memory_mb << 20
+
+
+def within_memory(dataset: Dataset, memory_mb: int, seed: int) -> Dataset:
+    """Return a dataset, or a draw of its listings that memory holds where it lies beyond it.
+
+    Args:
+        dataset: The rows.
+        memory_mb: How much of them may stand in memory.
+        seed: Of the draw.
+    """
+    if not beyond_memory(dataset, memory_mb):
+        return dataset
+    lengths = np.diff(dataset.offsets)
+    order = np.random.default_rng(seed).permutation(len(lengths))
+    width = dataset.matrix.shape[1] * dataset.matrix.itemsize
+    chosen = np.zeros(len(lengths), dtype=np.bool_)
+    chosen[order] = np.cumsum(lengths[order]) * width <= memory_mb << 20
+    return dataset.select(chosen)
+
+
 def shards(offsets: Int64, rows: int) -> list[tuple[int, int]]:
     """Return the listings of each shard: whole ones, with at most `rows` rows, but at least one.
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -11,6 +12,7 @@ import numpy as np
 from cascade.candidates import Float32, Float64, Int64
 from cascade.errors import InputError, OptionalDependencyError
 from cascade.training.dataset import Dataset
+from cascade.training.external import beyond_memory, external_matrices, within_memory
 from cascade.training.linear_onnx import LinearModel, linear_to_onnx
 from cascade.training.trees_onnx import split_points, trees_to_onnx
 
@@ -19,6 +21,7 @@ PAIRS_PER_ROW = 8
 FEW_LISTINGS = 40
 SMALL_VALUES = 10_000_000
 FOLDS = 5
+MEMORY_MB = 4_096
 
 Losses = Callable[[Float64], tuple[float, Float64]]
 
@@ -48,6 +51,7 @@ class LinearOptions:
     iterations: int = 200
     seed: int = 0
     loss: Literal["pairwise", "logistic"] = "pairwise"
+    memory_mb: int = MEMORY_MB
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,7 @@ class TreeOptions:
     gain: Literal["linear", "exponential"] = "linear"
     seed: int = 0
     threads: int = 0
+    memory_mb: int = MEMORY_MB
 
 
 def fit_linear(train: Dataset, options: LinearOptions) -> Fit:
@@ -82,7 +87,7 @@ def fit_linear(train: Dataset, options: LinearOptions) -> Fit:
         from scipy.optimize import minimize
     except ImportError:
         raise OptionalDependencyError("scipy", "train") from None
-    dataset = teaching(train)
+    dataset = teaching(within_memory(train, options.memory_mb, options.seed))
     fill, mean, scale = _standardisation(dataset.matrix)
     rows = _standardised(dataset.matrix, fill, mean, scale)
     by_pairs = options.loss == "pairwise"
@@ -142,8 +147,10 @@ def fit_trees(train: Dataset, validation: Dataset, options: TreeOptions) -> Fit:
         import xgboost
     except ImportError:
         raise OptionalDependencyError("xgboost", "train") from None
-    fitted, held = teaching(train), validation.informative()
-    if len(held.query_ids) >= FEW_LISTINGS:
+    beyond, held = beyond_memory(train, options.memory_mb), validation.informative()
+    # To leave out the listings of one grade would read all rows into memory.
+    fitted = train if beyond else teaching(train)
+    if len(held.query_ids) >= (1 if beyond else FEW_LISTINGS):
         booster, curve = _boosted(xgboost, fitted, held, options, options.early_stopping)
         best = int(np.argmax(curve))
     else:
@@ -178,19 +185,33 @@ def _boosted(
 ) -> tuple[Any, Float64]:
     """Return a booster, and its nDCG@10 on the held-out listings after each tree."""
     history: dict[str, dict[str, list[float]]] = {}
-    watched = [(_group_matrix(xgboost, held), "held")] if held is not None else []
     # Rows in the order that was shown let it find the bias of ranks (Hu et al., WWW 2019).
     unbiased = {"lambdarank_unbiased": train.positions is not None}
-    booster = xgboost.train(
-        _parameters(options, train.matrix.size) | unbiased,
-        _group_matrix(xgboost, train),
-        options.rounds,
-        evals=watched,
-        early_stopping_rounds=patience,
-        evals_result=history,
-        verbose_eval=False,
-    )
-    return booster, np.array(history["held"]["ndcg@10"] if watched else [])
+    with _matrices(xgboost, [train] if held is None else [train, held], options) as matrices:
+        booster = xgboost.train(
+            _parameters(options, train.matrix.size) | unbiased,
+            matrices[0],
+            options.rounds,
+            evals=[(matrix, "held") for matrix in matrices[1:]],
+            early_stopping_rounds=patience,
+            evals_result=history,
+            verbose_eval=False,
+        ).copy()  # The one that was trained holds on to its rows.
+    return booster, np.array(history["held"]["ndcg@10"] if held is not None else [])
+
+
+@contextmanager
+def _matrices(
+    xgboost: Any,  # noqa: ANN401  (a lazy import)
+    datasets: Sequence[Dataset],
+    options: TreeOptions,
+) -> Iterator[list[Any]]:
+    """Give XGBoost's form of datasets: in memory, or on disk where the first is beyond it."""
+    if beyond_memory(datasets[0], options.memory_mb):
+        with external_matrices(xgboost, datasets) as made:
+            yield made
+    else:
+        yield [_group_matrix(xgboost, dataset) for dataset in datasets]
 
 
 def _cross_validated(xgboost: Any, dataset: Dataset, options: TreeOptions) -> Float64:  # noqa: ANN401

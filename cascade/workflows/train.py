@@ -325,9 +325,13 @@ def fit_stage(config: Config, stage: StageSettings, train: Dataset, validation: 
     training = config.settings.training
     if stage.ranker == "linear":
         options = stage.linear
-        return fit_linear(train, LinearOptions(**options.model_dump(), seed=training.seed))
+        return fit_linear(train, LinearOptions(
+            **options.model_dump(), seed=training.seed, memory_mb=training.memory_mb
+        ))
     wanted = stage.trees.model_dump(exclude={"library"})
-    trees = TreeOptions(**wanted, gain=training.gain, seed=training.seed)
+    trees = TreeOptions(
+        **wanted, gain=training.gain, seed=training.seed, memory_mb=training.memory_mb
+    )
     if stage.trees.library == "lightgbm":
         return fit_lightgbm(train, validation, trees)
     if stage.trees.library == "scikit-learn":

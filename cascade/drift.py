@@ -221,14 +221,15 @@ class DriftMonitor:
                 self._before, self._now = self._now, self._empty()
                 self._listings = [self._listings[1], 0]
 
-    def psi(self) -> dict[str, float]:
+    def psi(self, least: int | None = None) -> dict[str, float]:
         """Return the index of each feature and of the score, by name.
 
-        Empty as long as there are fewer listings than a block.
+        Args:
+            least: With fewer listings, or none at all, nothing is returned; None means a block.
         """
         with self._lock:
             listings = sum(self._listings)
-            if listings < self._block:
+            if listings < max(1, self._block if least is None else least):
                 return {}
             sums = {name: self._now[name] + self._before[name] for name in self._histograms}
         found = {}

@@ -100,3 +100,28 @@ def test_without_true_propensities_it_refuses(propensities, message):
     ones = np.ones(len(propensities))
     with pytest.raises(InputError, match=message):
         estimate(Actions(ones, np.array(propensities), ones), QUICK)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"target": [-1.0, 2.0]}, "accepted are probabilities"),
+        ({"target": [np.nan, 1.0]}, "target holds what is no number"),
+        ({"rewards": [np.inf, 1.0]}, "rewards holds what is no number"),
+        ({"rewards": [1.0]}, "1 rewards of 2 propensities"),
+        ({"propensities": [1e-320, 0.5]}, "cut weights by a clip"),
+        ({"propensities": [1e-200, 0.5]}, "cut weights by a clip"),
+    ],
+)
+def test_actions_that_give_no_number_are_refused(change, message):
+    given = {"rewards": [1.0, 0.0], "propensities": [0.5, 0.5], "target": [1.0, 1.0], **change}
+    actions = Actions(**{name: np.array(column) for name, column in given.items()})
+    with pytest.raises(InputError, match=message):
+        estimate(actions)
+
+
+def test_weights_of_any_size_can_be_cut():
+    actions = Actions(np.array([1.0, 0.0]), np.array([1e-320, 0.5]), np.array([1.0, 1.0]))
+    assert estimate(actions, clip=10.0).ips.mean == (10 * 1 + 2 * 0) / 2
+    with pytest.raises(InputError, match="a bound above 0"):
+        estimate(actions, clip=0.0)

@@ -41,3 +41,13 @@ def test_where_nothing_differs_nothing_is_said():
     assert power_of(np.array([0.1]), np.ones(1)).needed is None
     with pytest.raises(InputError, match="any number but 0"):
         queries_needed(1.0, 0.0)
+
+
+def test_what_cannot_be_counted_is_not_told():
+    with pytest.raises(InputError, match="too small"):
+        queries_needed(1.0, 1e-300)
+    with pytest.raises(InputError, match="standard deviation"):
+        queries_needed(math.nan, 0.1)
+    spread = np.array([1.0, -1.0] * 10)
+    assert power_of(spread, np.full(20, 1e-200)).needed is None
+    assert power_of(np.zeros(20), np.ones(20)).needed is None

@@ -55,6 +55,18 @@ def raw(root):
     return [text for (text,) in duckdb.sql(f"select raw from '{files}'").fetchall()]
 
 
+def test_an_id_that_json_escapes_is_erased_from_quarantine(tmp_path):
+    name, root = 'gäst"1', tmp_path / "log"
+    bad = {"user_query": "x", "session_id": name}
+    path = tmp_path / "log.ndjson"
+    good = json.dumps(next(lines("theirs", [0])))
+    path.write_text("\n".join([good, json.dumps(bad), json.dumps(bad, ensure_ascii=False)]))
+    names = Pseudonyms(tmp_path / "salts")
+    import_files(root, [path], ImportTask(UbiReader, names))
+    assert len(raw(root)) == 2
+    assert erase(root, names, name).rows["quarantine"] == 2
+
+
 def test_a_session_is_erased_under_every_salt_and_from_quarantine(log):
     root, names = log
     erased = erase(root, names, "mine")

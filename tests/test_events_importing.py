@@ -2,6 +2,9 @@
 
 import gzip
 import json
+import os
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -228,9 +231,21 @@ def test_what_a_killed_import_left_is_removed(shop):
     shop.lines(query(), event())
     left = shop.root / "events" / "import-0123456789abcdef.parquet"
     left.write_bytes((next((shop.root / "events").iterdir())).read_bytes())
+    rewritten = shop.root / "searches" / ".import-0.parquet.staged"
+    rewritten.touch()
     shop.read(shop.file(event("buy"), name="more.ndjson"))
     assert not left.exists()
+    assert not rewritten.exists()
     assert shop.rows("select count(*) from events") == [(2,)]
+
+
+def test_what_readers_left_goes_after_a_day(shop):
+    old, fresh = shop.root / ".join-old", shop.root / ".join-fresh"
+    for folder in (old, fresh):
+        folder.mkdir(parents=True)
+    os.utime(old, (T, T))
+    shop.lines(query())
+    assert (old.exists(), fresh.exists()) == (False, True)
 
 
 def test_two_processes_do_not_change_a_log_at_once(shop):
@@ -358,6 +373,25 @@ def test_rows_that_were_logged_before_are_counted_and_left_out(shop):
     assert done.dropped == {"logged before": 4}
     assert done.kept == {"searches": 2, "events": 1}
     assert shop.rows("select count(*) from searches") == [(4,)]
+
+
+def test_without_pyarrow_it_says_which_extra_is_missing(shop):
+    code = (
+        "import sys; sys.modules['pyarrow'] = None\n"
+        "from pathlib import Path\n"
+        "from cascade.errors import OptionalDependencyError\n"
+        "from cascade.events.importing import ImportTask, import_files\n"
+        "from cascade.events.pseudonyms import Pseudonyms\n"
+        "from cascade.events.ubi import UbiReader\n"
+        "task = ImportTask(UbiReader, Pseudonyms(Path('salts')))\n"
+        "try:\n    import_files(Path('log'), [Path('log.ndjson')], task)\n"
+        "except OptionalDependencyError as error:\n    print(error)\n"
+    )
+    shop.file(query())
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=shop.folder, capture_output=True, text=True, check=True)
+    assert "pyarrow is not installed" in done.stdout
+    assert "[logs]" in done.stdout
 
 
 def test_a_time_to_come_is_none(shop):

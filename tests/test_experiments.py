@@ -126,3 +126,26 @@ def test_clicks_that_follow_the_better_ranking_are_found():
         clicked = (made.rows < 5) & (rng.random(20) < 0.5) & (np.arange(20) < 10)
         credits.append(team_draft_credit(made.teams, clicked))
     assert preference(credits).low > 0
+
+
+@pytest.mark.parametrize("share", [0.0, -1.0, math.nan, math.inf])
+def test_the_ratio_of_an_arm_without_a_share_is_refused(share):
+    with pytest.raises(InputError, match="share of an arm is above 0"):
+        sample_ratio({"a": 10, "b": 10}, {"a": 0.5, "b": share})
+
+
+def test_lists_that_all_agree_leave_room_for_others():
+    # The rule of three: of what was not seen in n draws, up to 3 / n may be there.
+    found = preference([1] * 30)
+    assert (found.delta, found.high) == (0.5, 0.5)
+    assert found.low == pytest.approx(0.4)
+    assert (preference([1]).low, preference([0, 0]).high) == (-0.5, 0.5)
+
+
+def test_rankings_of_other_documents_and_none():
+    none, some = np.array([], dtype=np.int64), np.array([4, 5])
+    for make in (team_draft, balanced):
+        assert make(none, none, "q").rows.tolist() == []
+        assert make(none, some, "q").rows.tolist() == [4, 5]
+        assert sorted(make(np.array([1, 2, 3]), some, "q").rows.tolist()) == [1, 2, 3, 4, 5]
+    assert team_draft(some, none, "q").teams.tolist() == [0, 0]

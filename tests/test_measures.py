@@ -361,3 +361,26 @@ def test_other_ways_to_write_a_measure(written, expected):
 def test_what_is_not_understood_is_named(written, message):
     with pytest.raises(InputError, match=message):
         parse_measure(written)
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        ("ndgc@10", "did you mean 'nDCG'"),
+        ("SetF(beta=-1)", "beta is 0 or more"),
+        ("SetF(beta=nan)", "beta is 0 or more"),
+        ("ERR(max_rel=nan)", "highest grade of the scale is above 0"),
+        ("ERR(max_rel=2000)", "at most 500"),
+        ("nDCG(gains={1: -3})@10", "a gain is 0 or more"),
+        ("nDCG(dcg='exp-log2', gains={1: 9999})@10", "at most 500 as a power of 2"),
+        ("P(rel=2, rel=3)@5", "rel is given twice"),
+    ],
+)
+def test_settings_that_give_no_number_are_refused(written, message):
+    with pytest.raises(InputError, match=message):
+        parse_measure(written)
+
+
+def test_a_large_cutoff_is_read_back():
+    measure = parse_measure("nDCG@100000000000000000000")
+    assert parse_measure(str(measure)) == measure

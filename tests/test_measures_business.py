@@ -87,3 +87,11 @@ def test_a_measure_prints_as_it_is_written(written):
 def test_what_is_not_understood_is_named(written, message):
     with pytest.raises(InputError, match=message):
         parse_business_measure(written)
+
+
+@pytest.mark.parametrize(
+    "written", ["revenue(rel=-1)@10", "revenue(rel=nan)@10", "exposure(field=price, below=nan)@10"]
+)
+def test_bounds_that_hold_nothing_are_refused(written):
+    with pytest.raises(InputError, match=r"above 0|no number"):
+        parse_business_measure(written)

@@ -15,20 +15,27 @@ from asgi_client import Client
 from click.testing import CliRunner
 from small_shop import CHEAPEST, CONFIG, write_shop
 
+from cascade.behaviour import Counted, Counter, snapshot_of
 from cascade.candidates import Query
 from cascade.cli import main
 from cascade.config import load_config, open_cascade, open_cascades, store_of
 from cascade.config.engines import behaviour_store_of
 from cascade.config.settings import ServiceSettings
-from cascade.errors import ChecksumError, InputError, NotFoundError
+from cascade.errors import ChecksumError, InputError, NotFoundError, RefusedError
 from cascade.features import build_features
+from cascade.judgments import Judgments
 from cascade.pipeline import PageRequest, Stage
 from cascade.rankers.onnx import OnnxRanker
 from cascade.service import Metrics, Service, Switch, Watcher, app_of
 from cascade.training.linear_onnx import LinearModel, linear_to_onnx
 from cascade.workflows.behaviour import behaviour_status, update_behaviour
+from cascade.workflows.clock import clock_of
+from cascade.workflows.draws import drawing_of
+from cascade.workflows.progress import silent
+from cascade.workflows.runs import full_rankings
 
 DAY = 86_400.0
+STAGE = "stages=[{name='a', ranker='linear', window=10}]"
 NOW = 20_000 * DAY
 RATE = {"kind": "rate", "name": "ctr", "by": "document", "of": "click", "prior_weight": 1.0}
 PAIR = {"kind": "count", "name": "pair", "by": "pair", "action": "click", "window_days": 0.0}
@@ -330,3 +337,93 @@ def test_counts_follow_documents_that_come_after_the_build(shop):
         assert brand == [0.75, 0.75, 0]
     finally:
         cascade.engine.close()
+
+
+def damaged(path, *names):
+    store = behaviour_store_of(plain(path))
+    for name in names:
+        (store.store.root / store.folder / name).write_bytes(b"nothing")
+
+
+def test_a_cascade_opens_with_the_newest_sound_counts(shop, caplog):
+    config = plain(shop)
+    for day in range(3):
+        update_behaviour([config], NOW + day)
+    _, second, live = behaviour_store_of(config).names()
+    damaged(shop, f"{live}.counts")
+    cascade = open_cascade(config)
+    try:
+        assert cascade.documents.behaviour.as_of == NOW + 1
+        assert f"read the counts {second} instead" in caplog.text
+        # What is damaged is not opened again and again, and sound counts are taken in.
+        assert not cascade.documents.freshen()
+        update_behaviour([config], NOW + 7)
+        assert cascade.documents.freshen()
+        assert cascade.documents.behaviour.as_of == NOW + 7
+    finally:
+        cascade.engine.close()
+
+
+@pytest.mark.parametrize("lost", ["counts", "pointer"])
+def test_a_cascade_opens_without_any_sound_counts(shop, caplog, lost):
+    config = plain(shop)
+    live = update_behaviour([config], NOW).snapshot
+    if lost == "pointer":
+        damaged(shop, "live.json")
+    else:
+        store = behaviour_store_of(config)
+        (store.store.root / store.folder / f"{live}.counts").unlink()
+    cascade = open_cascade(config)
+    try:
+        found = cascade.documents.behaviour
+        assert (found.as_of if lost == "pointer" else found) == (NOW if lost == "pointer" else None)
+        assert len(caplog.records) == 1
+        assert not cascade.documents.freshen()
+        assert len(with_stage(cascade, FEATURES[:1], [1]).search(Query("1", "cup")).items) > 0
+    finally:
+        cascade.engine.close()
+
+
+def test_counts_by_a_field_that_the_schema_lost_do_no_harm(shop):
+    config = plain(shop)
+    gone = Counter("group", "click", field="gone")
+    counts = {gone: Counted(None, np.array(["x"], dtype=object), np.array([3.0]))}
+    behaviour_store_of(config).install(snapshot_of(NOW, counts))
+    cascade = open_cascade(config)
+    try:
+        assert cascade.documents.behaviour.totals == (3.0,)
+    finally:
+        cascade.engine.close()
+
+
+def test_judged_queries_read_counts_that_are_newer_than_the_index(shop):
+    config = plain(shop)
+    built = store_of(config).live().created
+    cascade = open_cascade(config)
+    assert clock_of(config, cascade.documents) == built
+    cascade.engine.close()
+    update_behaviour([config], built + DAY)
+    cascade = open_cascade(config)
+    try:
+        at = clock_of(config, cascade.documents)
+        assert at == built + DAY
+        cascade = with_stage(cascade, FEATURES[1:2], [1])
+        judged = Judgments({"1": "cup"}, {"1": {"d000": 1.0}})
+        rankings = full_rankings(cascade, judged, at, silent).runs()
+        # Two of the log's clicks of this text are on d000, one is on d001.
+        assert rankings["stage:linear"].rankings[0][:2] == ("d000", "d001")
+    finally:
+        cascade.engine.close()
+
+
+def test_training_refuses_features_that_nothing_was_counted_for(shop):
+    judgments = Judgments({"1": "cup"}, {"1": {"d000": 1.0}})
+    config = plain(shop, STAGE)
+    with pytest.raises(RefusedError, match=r"ctr, pair, sold; run `cascade behaviour update`"):
+        drawing_of(config, judgments, 1)
+    built = store_of(config).live().created
+    update_behaviour([config], built - 3 * DAY)
+    with pytest.raises(RefusedError, match=r"end 3\.0 days before"):
+        drawing_of(plain(shop, "behaviour.max_age_s=60.0", STAGE), judgments, 1)
+    update_behaviour([config], built + DAY)
+    assert drawing_of(config, judgments, 1).time == built + DAY

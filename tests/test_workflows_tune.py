@@ -53,7 +53,7 @@ workers = 1
 """
 
 
-def write_rows(path: Path, queries: int = 320) -> None:
+def write_rows(path: Path, queries: int = 560) -> None:
     """Write rows whose grade is 1 where two features have one sign: no linear order finds it."""
     rng = np.random.default_rng(0)
     with path.open("w") as stream:

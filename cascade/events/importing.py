@@ -111,6 +111,7 @@ def import_files(root: Path, files: Sequence[Path], task: ImportTask) -> Import:
     Raises:
         InputError: If a file cannot be read, or no line of one can be used; nothing is imported.
         RefusedError: If another process changes the log.
+        OptionalDependencyError: If DuckDB or pyarrow is not installed.
     """
     start, now = time.perf_counter(), time.time()
     with changing(root):
@@ -217,7 +218,7 @@ def _stage(
             if staging.tally.refused.total() - refused == lines:
                 raise InputError(
                     f"{path}: none of {lines:,} lines can be used: {staging.example}. "
-                    "Accepted is one object a line, of the form that --format names"
+                    "Accepted is one search or event a line, of the form that --format names"
                 )
             sources.append(Source(path.name, sha, lines))
     return tuple(sources), staging.tally

@@ -93,6 +93,8 @@ class Staging:
     _writers: dict[str, Any] = field(default_factory=dict)
 
     def __enter__(self) -> Self:
+        # Reading times needs it too, and would tell less.
+        arrow()
         return self
 
     def __exit__(

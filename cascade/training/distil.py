@@ -15,9 +15,9 @@ from cascade.training.dataset import Dataset
 
 
 def softened(dataset: Dataset, scores: Float32, share: float) -> Dataset:
-    """Return the dataset with grades from 0 to 1, mixed with a teacher's scores.
+    """Return the dataset with its grades mixed with a teacher's scores, on the scale of the grades.
 
-    grade' = (1 - share) * grade / highest grade + share * (score - lowest) / (highest - lowest),
+    grade' = (1 - share) * grade + share * highest grade * (score - lowest) / (highest - lowest),
     the scores' bounds being those of the listing; a listing of one score adds nothing.
 
     Args:
@@ -34,6 +34,7 @@ def softened(dataset: Dataset, scores: Float32, share: float) -> Dataset:
         for bound in (np.minimum, np.maximum)
     )
     taught = np.divide(wide - low, high - low, out=np.zeros(len(wide)), where=high > low)
-    judged = dataset.grades / max(float(dataset.grades.max(initial=0.0)), 1e-9)
-    mixed = (1 - share) * judged + share * taught
+    # Rows that say when to stop keep their grades, and may be fitted beside these.
+    highest = float(dataset.grades.max(initial=0.0)) or 1.0
+    mixed = (1 - share) * dataset.grades + share * highest * taught
     return replace(dataset, grades=mixed.astype(np.float32))

@@ -147,6 +147,7 @@ def fit_trees(train: Dataset, validation: Dataset, options: TreeOptions) -> Fit:
         import xgboost
     except ImportError:
         raise OptionalDependencyError("xgboost", "train") from None
+    train, validation = (gained(dataset, options.gain) for dataset in (train, validation))
     beyond, held = beyond_memory(train, options.memory_mb), validation.informative()
     # To leave out the listings of one grade would read all rows into memory.
     fitted = train if beyond else teaching(train)
@@ -239,7 +240,8 @@ def _parameters(options: TreeOptions, values: int) -> dict[str, Any]:
     return {
         "objective": "rank:ndcg",
         "eval_metric": "ndcg@10",
-        "ndcg_exp_gain": options.gain == "exponential",
+        # Grades are gains by now: XGBoost takes an exponent of whole numbers alone.
+        "ndcg_exp_gain": False,
         "lambdarank_pair_method": "topk",
         "lambdarank_num_pair_per_sample": 16,
         "tree_method": "hist",
@@ -252,6 +254,13 @@ def _parameters(options: TreeOptions, values: int) -> dict[str, Any]:
         "seed": options.seed,
         "nthread": options.threads or (1 if values < SMALL_VALUES else 0),
     }
+
+
+def gained(dataset: Dataset, gain: Literal["linear", "exponential"]) -> Dataset:
+    """Return the dataset with the gain of each grade in its place: the grade, or 2^grade - 1."""
+    if gain == "linear":
+        return dataset
+    return replace(dataset, grades=np.exp2(dataset.grades) - np.float32(1.0))
 
 
 def teaching(train: Dataset) -> Dataset:

@@ -10,7 +10,7 @@ import numpy as np
 from cascade.candidates import Float32
 from cascade.errors import OptionalDependencyError
 from cascade.training.dataset import Dataset
-from cascade.training.fit import FEW_LISTINGS, Fit, TreeOptions, largest, teaching
+from cascade.training.fit import FEW_LISTINGS, Fit, TreeOptions, gained, largest, teaching
 from cascade.training.lightgbm_onnx import lightgbm_split_points, lightgbm_to_onnx
 from cascade.training.sklearn_onnx import sklearn_split_points, sklearn_to_onnx
 
@@ -74,7 +74,7 @@ def fit_lightgbm(train: Dataset, validation: Dataset, options: TreeOptions) -> F
 def fit_sklearn(train: Dataset, options: TreeOptions) -> Fit:
     """Fit histogram-boosted regression trees to the grades, row by row, by scikit-learn.
 
-    Every listing weighs the same, however many rows of it there are. The loss is that of single
+    Every listing weighs the same, or as it says, however many rows of it there are. The loss is that of single
     rows: it knows no order, and serves as a peer to the rankers that do.
 
     Args:
@@ -89,9 +89,10 @@ def fit_sklearn(train: Dataset, options: TreeOptions) -> Fit:
         from sklearn.ensemble import HistGradientBoostingRegressor
     except ImportError:
         raise OptionalDependencyError("scikit-learn", "sklearn") from None
-    fitted = teaching(train)
+    fitted = teaching(gained(train, options.gain))
     lengths = np.diff(fitted.offsets)
-    gains = fitted.grades if options.gain == "linear" else np.exp2(fitted.grades) - 1.0
+    of_listing = np.ones(len(lengths)) if fitted.weights is None else fitted.weights
+    weights = np.repeat(of_listing * lengths.mean() / lengths, lengths)
     model = HistGradientBoostingRegressor(
         max_iter=options.rounds,
         max_depth=options.depth,
@@ -101,7 +102,7 @@ def fit_sklearn(train: Dataset, options: TreeOptions) -> Fit:
         early_stopping=False,
         random_state=options.seed,
     )
-    model.fit(fitted.matrix, gains, sample_weight=np.repeat(lengths.mean() / lengths, lengths))
+    model.fit(fitted.matrix, fitted.grades, sample_weight=weights)
 
     def predict(probe: Float32) -> Float32:
         return np.asarray(model.predict(probe), dtype=np.float32)

@@ -185,17 +185,19 @@ def skew_check(
         label: Names the model.
         gate: The bound.
     """
+    if not found:
+        return Check("skew", None, f"{label} was given no rows here: nothing to compare")
     degrees = BINS - 1
     # The quantile of chi-squared by Wilson and Hilferty (1931).
     spread = 2 / (9 * degrees)
     quantile = degrees * (1 - spread + _SURE * spread**0.5) ** 3
     bound = gate.psi + quantile * (1 / max(1, listings) + 1 / max(1, reference.listings))
     moved = sorted((name for name in found if found[name] > bound), key=lambda n: -found[n])
-    values = {"bound": bound, "most": max(found.values(), default=0.0)}
+    most = max(found, key=lambda n: found[n])
+    values = {"bound": bound, "most": found[most]}
     if not moved:
-        most = max(found, key=lambda n: found[n], default="")
-        shown = f"most in {most}, {found[most]:.2f}" if found else "nothing to compare"
-        return Check("skew", True, f"{label}: {shown}; accepted is {bound:.2f}", values)
+        shown = f"{label}: most in {most}, {found[most]:.2f}; accepted is {bound:.2f}"
+        return Check("skew", True, shown, values)
     shown = ", ".join(f"{name} {found[name]:.2f}" for name in moved[:3])
     detail = (
         f"{label} is given other values than in training: {shown}"

@@ -158,12 +158,14 @@ def train_prepared(
     before: list[Handed] = []
     rows = prepared
     teacher = None if distil_from is None else Teacher(config, distil_from)
+    if teacher is not None:
+        # What it learnt reaches its pupils, and by their scores the stages after them.
+        seen = {*rows.trained, *teacher.bundle.manifest.trained_queries}
+        rows = replace(rows, trained=sorted(seen))
     for number, stage in enumerate(stages):
         progress(f"train {stage.name}", number, len(stages))
         if teacher is not None and stage.name in teacher.pupils:
-            graded = teacher.taught(rows.train, rows.features, rows.schema)
-            taught = {**rows.source, "distilled_from": teacher.bundle.label}
-            pupil = replace(rows, train=graded, source=taught)
+            pupil = _pupil(rows, teacher)
         else:
             pupil = rows
         report, fit = _train_stage(config, stage, pupil, promote)
@@ -180,10 +182,18 @@ def train_prepared(
     )
 
 
+def _pupil(rows: Prepared, teacher: Teacher) -> Prepared:
+    """Return the rows that a stage is fitted on whose grades a teacher has a say in."""
+    graded = teacher.taught(rows.train, rows.features, rows.schema)
+    source = {**rows.source, "distilled_from": teacher.bundle.label}
+    return replace(rows, train=graded, source=source)
+
+
 def _handed(config: Config, stage: StageSettings, rows: Prepared, fit: Fit) -> Handed:
     """Return a fitted stage as later stages meet it, its scores of training rows out of fold."""
     features = stage_features(config, stage, rows.features, rows.schema)
     train, validation = (d.columns(features.names) for d in (rows.train, rows.validation))
+    train = blanked(train, config.settings.training.seed)
 
     def again(part: Dataset) -> Predict:
         return fit_stage(config, stage, part, validation).predict
@@ -251,6 +261,10 @@ def _from_svmlight(config: Config, path: Path, progress: Progress) -> Prepared:
     progress("read", 0, None)
     dataset = svmlight_dataset(path)
     split = config.settings.split
+    if split.by != "query":
+        raise InputError(
+            f'split.by = "{split.by}": SVMlight rows name neither documents nor times; give "query"'
+        )
     held = split.validation / (1 - split.test)
     count = len(dataset.query_ids)
     rng = np.random.default_rng(split.seed)
@@ -325,9 +339,10 @@ def fit_stage(config: Config, stage: StageSettings, train: Dataset, validation: 
     training = config.settings.training
     if stage.ranker == "linear":
         options = stage.linear
-        return fit_linear(train, LinearOptions(
-            **options.model_dump(), seed=training.seed, memory_mb=training.memory_mb
-        ))
+        return fit_linear(
+            train,
+            LinearOptions(**options.model_dump(), seed=training.seed, memory_mb=training.memory_mb),
+        )
     wanted = stage.trees.model_dump(exclude={"library"})
     trees = TreeOptions(
         **wanted, gain=training.gain, seed=training.seed, memory_mb=training.memory_mb

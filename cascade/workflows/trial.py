@@ -120,7 +120,9 @@ class Trial:
             sampled = log.sample(LOGGED)
         except NotFoundError as error:
             return [Check("log", None, str(error))]
-        report = skew(self.config, sampled, progress=progress)
+        # Several cascades may keep their requests in one folder.
+        own = [request for request in sampled if request.cascade == settings.name]
+        report = skew(self.config, own, progress=progress)
         read = {name for each in self.loaded.values() for name in each.ranker.features.names}
         return [logged_check(report, read, settings.gate)]
 
@@ -232,7 +234,8 @@ class Trial:
                 checks.append(Check("skew", None, detail))
                 continue
             monitor = self._monitors[stage.name]
-            found = monitor.psi()
+            # A query that finds nothing gives the stage no listing.
+            found = monitor.psi(least=1)
             checks.append(skew_check(found, monitor.listings, reference, label, settings.gate))
         return checks
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-import cascade
+from cascade import __version__
 from cascade.candidates import Float64
 from cascade.config import Config
 from cascade.errors import CascadeError, ChecksumError, InputError
@@ -303,7 +303,7 @@ def _values(record: Mapping[str, Any]) -> Float64 | None:
 def code_version() -> dict[str, str]:
     """Return the release, and a digest of the source of this package."""
     digest = hashlib.sha256()
-    root = Path(cascade.__file__).parent
+    root = Path(__file__).resolve().parents[1]
     for path in sorted(root.rglob("*.py")):
         digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
-    return {"version": cascade.__version__, "sha256": digest.hexdigest()}
+    return {"version": __version__, "sha256": digest.hexdigest()}

@@ -180,3 +180,12 @@ def test_overlap_is_that_of_the_paper_for_lists_of_any_lengths():
 def test_a_reader_who_never_or_always_goes_on_is_refused(p):
     with pytest.raises(InputError, match="between 0 and 1"):
         overlap(np.array([1]), np.array([1]), p)
+
+
+def test_a_query_that_finds_nothing_does_not_silence_what_the_others_show(reference):
+    monitor = DriftMonitor(reference, block=60)
+    for matrix in listings(59, seed=9, shift=3.0):
+        monitor.observe(matrix, scored(matrix))
+    monitor.observe(np.empty((0, len(NAMES)), np.float32), np.empty(0, np.float32))
+    assert monitor.psi() == {}
+    assert monitor.psi(least=1)["price"] > 0.25

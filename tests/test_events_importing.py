@@ -270,6 +270,23 @@ def test_without_consent_there_is_neither_session_nor_visitor(shop):
         ) == [("q1", True, True), ("q2", False, False), ("q3", True, True)]
 
 
+def test_a_search_of_the_texts_of_events_has_no_session_without_consent(shop):
+    path = shop.folder / "log.csv"
+    rows = ["click,q1,a,1700000000,ring,s,", "click,q1,b,1700000001,ring,s,no"]
+    path.write_text("\n".join(["action,query_id,doc_id,time,text,session,consent", *rows]))
+    shop.read(path, reader=TableReader)
+    assert shop.rows("select query_id, text, session from searches") == [("q1", "ring", None)]
+    assert shop.rows("select count(*), count(session) from events") == [(2, 0)]
+
+
+def test_events_that_were_logged_before_tell_of_a_later_search(shop):
+    told = event(session_id="s")
+    shop.lines(told)
+    done = shop.read(shop.file(query(), told, name="both"))
+    assert done.dropped == {"logged before": 1}
+    assert shop.rows("select session from searches") == [(shop.names.of(["s"], T)[0],)]
+
+
 def test_raw_ids_are_nowhere_in_the_log(shop):
     shop.lines(query(client_id="secret-c"), event(session_id="secret-s", client_id="secret-c"))
     stored = b"".join(path.read_bytes() for path in shop.root.rglob("*.*") if path.is_file())

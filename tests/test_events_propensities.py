@@ -2,12 +2,12 @@
 
 from dataclasses import replace
 
-import duckdb
 import numpy as np
 import pytest
 
 from cascade.errors import InputError
 from cascade.events.clicks import read_pages
+from cascade.events.importing import ImportTask, import_files
 from cascade.events.propensities import (
     SOURCES,
     adjacent_propensities,
@@ -15,7 +15,9 @@ from cascade.events.propensities import (
     propensities,
     shuffled_propensities,
 )
+from cascade.events.pseudonyms import Pseudonyms
 from cascade.events.tables import EventLog
+from cascade.events.ubi import UbiReader
 from cascade.shop import ShopSpec, write_shop
 from cascade.shop.visitors import POSITION_EXPONENTS, SURFACES
 
@@ -27,26 +29,8 @@ def pages(tmp_path_factory):
     folder = tmp_path_factory.mktemp("shop")
     files = write_shop(ShopSpec(listings=1_500, queries=60, sessions=6_000), folder / "shop")
     root = folder / "log"
-    for name in ("searches", "events"):
-        (root / name).mkdir(parents=True)
-    database = duckdb.connect()
-    database.execute(f"""
-        copy (select query_id, user_query as text, epoch_ms(timestamp::timestamp) / 1e3 as time,
-            null::varchar as session, client_id as visitor, query_attributes.surface as surface,
-            query_response_hit_ids as results,
-            case when query_attributes.ranking = 'shuffled' then
-                [1 / len(query_response_hit_ids) for _ in query_response_hit_ids]
-            end as propensities
-        from read_json('{files.query_log}'))
-        to '{root}/searches/a.parquet' (format parquet)""")
-    database.execute(f"""
-        copy (select query_id, action_name as action,
-            event_attributes.object.object_id as doc_id,
-            event_attributes.position.ordinal::int as rank,
-            epoch_ms(timestamp::timestamp) / 1e3 as time, session_id as session,
-            client_id as visitor, event_attributes.surface as surface, null::double as value
-        from read_json('{files.event_log}') where action_name in ('impression', 'click'))
-        to '{root}/events/a.parquet' (format parquet)""")
+    task = ImportTask(UbiReader, Pseudonyms(folder / "salts"))
+    import_files(root, [files.query_log, files.event_log], task)
     return read_pages(EventLog(root))
 
 

@@ -59,6 +59,17 @@ def test_the_order_of_a_run_is_that_of_its_scores(tmp_path):
         read_run(path)
 
 
+def test_a_run_that_cannot_be_read_is_an_error(tmp_path):
+    path = tmp_path / "run.txt.gz"
+    whole = gzip.compress(b"q Q0 a 1 2.0 me\n" * 100)
+    path.write_bytes(whole[:-9])
+    with pytest.raises(JudgmentsError, match="cannot be read"):
+        read_run(path)
+    path.write_bytes(gzip.compress(b"q Q0 a 1 nan me\n"))
+    with pytest.raises(JudgmentsError, match="line 1: the rank or the score is no number"):
+        read_run(path)
+
+
 def test_a_grade_below_0_is_0_and_the_last_grade_holds(tmp_path):
     judged = read(tmp_path, "1 0 a -2\n1 0 b 1\n\n1 0 b 2\n", "trec")
     assert judged.grades == {"1": {"a": 0.0, "b": 2.0}}
@@ -70,6 +81,7 @@ def test_a_grade_below_0_is_0_and_the_last_grade_holds(tmp_path):
     [
         ("1 0 a\n", "line 1: not 'query_id iteration"),
         ("1 0 a x\n", "line 1: grade 'x'"),
+        ("1 0 a -x\n", "line 1: grade '-x'"),
         ("\n", "no line with a grade"),
     ],
 )

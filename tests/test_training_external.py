@@ -9,7 +9,6 @@ import xgboost
 
 from cascade.training.dataset import Dataset
 from cascade.training.external import (
-    RowFile,
     beyond_memory,
     external_matrices,
     shards,
@@ -83,23 +82,6 @@ def test_trees_from_disk_are_those_from_memory(tmp_path, weights):
     # Bins are found batch by batch, so single splits may differ; what is learned does not.
     assert curves[0][-1] == pytest.approx(curves[1][-1], abs=0.02)
     assert curves[0][-1] > curves[0][0]
-
-
-@pytest.mark.parametrize("memory_mb", [0, 1, 100])
-def test_a_row_file_gives_back_what_was_added(tmp_path, memory_mb):
-    rng = np.random.default_rng(0)
-    parts = [rng.normal(size=(n, 5)).astype(np.float32) for n in (3, 0, 40_000, 50_000, 1)]
-    rows = RowFile(tmp_path / "rows", memory_mb)
-    for part in parts:
-        rows.add(part)
-    matrix = rows.matrix(5)
-    np.testing.assert_array_equal(matrix, np.concatenate(parts))
-    assert isinstance(matrix, np.memmap) == (memory_mb < 100)
-    assert not list(tmp_path.glob("rows/*"))
-
-
-def test_no_rows_are_a_matrix_too(tmp_path):
-    assert RowFile(tmp_path, 1).matrix(4).shape == (0, 4)
 
 
 def test_shards_hold_whole_listings():

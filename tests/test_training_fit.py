@@ -1,5 +1,7 @@
 """Fits: they find a planted order, honour early stopping, and their exports score alike."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -8,7 +10,16 @@ from cascade.features import build_features
 from cascade.rankers import OnnxRanker
 from cascade.schema import Schema
 from cascade.training.dataset import Dataset
-from cascade.training.fit import Fit, LinearOptions, TreeOptions, fit_linear, fit_trees
+from cascade.training.fit import (
+    Fit,
+    LinearOptions,
+    TreeOptions,
+    _matrices,
+    _parameters,
+    fit_linear,
+    fit_trees,
+    gained,
+)
 
 NO_SCHEMA = Schema(id="id", fields=())
 TREES = TreeOptions(rounds=40, depth=3, early_stopping=5, threads=1)
@@ -144,3 +155,24 @@ def test_a_listing_of_weight_0_teaches_nothing(loss):
     )
     scores = fit_linear(train, LinearOptions(loss=loss)).predict(train.matrix[:2])
     assert scores[1] > scores[0]
+
+
+def test_grades_between_whole_numbers_have_an_exponential_gain_too():
+    """Grades of click models and distilled ones are no whole numbers."""
+    options = replace(TREES, gain="exponential")
+    train, held, test = (planted(n, s) for n, s in ((150, 0), (100, 1), (30, 2)))
+    halved = [replace(part, grades=part.grades * 0.55) for part in (train, held)]
+    assert ndcg(served(fit_trees(*halved, options), test), test) > 0.9
+
+
+def test_the_exponential_gain_is_that_of_xgboost():
+    xgboost = pytest.importorskip("xgboost", reason="extra `train`")
+    train = planted(100, 0)
+    matrix = xgboost.DMatrix(train.matrix, label=train.grades, missing=np.nan)
+    matrix.set_group(np.diff(train.offsets))
+    wanted = {**_parameters(TREES, 0), "ndcg_exp_gain": True}
+    expected = xgboost.train(wanted, matrix, 5).predict(matrix)
+    grown = replace(TREES, gain="exponential", rounds=5)
+    with _matrices(xgboost, [gained(train, "exponential")], grown) as (ours,):
+        found = xgboost.train(_parameters(grown, 0), ours, 5).predict(ours)
+    np.testing.assert_allclose(found, expected, atol=1e-4)

@@ -98,3 +98,9 @@ def test_logged_features_that_differ_refuse_those_who_read_them():
     assert logged_check(report, {"stock"}, GATE).passed is True
     assert logged_check(report, {"price"}, GateSettings(skew_share=0.05)).passed is True
     assert logged_check(SkewReport(0, ()), {"price"}, GATE).passed is None
+
+
+def test_a_model_that_is_given_no_rows_is_not_said_to_be_free_of_skew():
+    matrix = np.ones((40, 1), np.float32)
+    reference = reference_of(matrix, matrix[:, 0], ("a",), np.arange(41))
+    assert skew_check({}, 0, reference, "m/1", GATE).passed is None

@@ -14,6 +14,10 @@ from cascade.candidates import Query
 from cascade.cli import main
 from cascade.config import Config, load_config, open_cascade
 from cascade.errors import InputError, RefusedError
+from cascade.events.importing import ImportTask, import_files
+from cascade.events.pseudonyms import Pseudonyms
+from cascade.events.tables import EventLog
+from cascade.events.ubi import UbiReader
 from cascade.pipeline import Exploration
 from cascade.workflows.offpolicy import (
     OffPolicyOptions,
@@ -101,6 +105,21 @@ def test_the_command_says_what_the_estimate_rests_on(demo, log):
     as_json = json.loads(CliRunner().invoke(main, ["offpolicy", *options, "--json"]).stdout)
     assert as_json["searches"] == 100
     assert as_json["estimate"]["dr"]["low"] < as_json["estimate"]["dr"]["high"]
+
+
+def test_the_demos_imported_log_has_orders_that_were_drawn(demo, demo_folder, tmp_path):
+    root = tmp_path / "log"
+    files = [demo_folder / "shop" / f"{name}.ndjson" for name in ("queries", "events")]
+    import_files(root, files, ImportTask(UbiReader, Pseudonyms(tmp_path / "salts")))
+    found = offpolicy_of_log(demo, root, OffPolicyOptions(searches=20))
+    # A shuffled page of n rows has n actions, each of propensity 1 / n.
+    with EventLog(root).database() as database:
+        drawn = database.execute(
+            "select len(results), propensities from searches where propensities is not null "
+            "order by time, text, query_id limit 20"
+        ).fetchall()
+    assert all(chances == [1 / size] * size for size, chances in drawn)
+    assert (found.searches, found.estimate.actions) == (20, sum(size for size, _ in drawn))
 
 
 @pytest.mark.parametrize("propensities", [[1.0, 1.0], None])

@@ -5,7 +5,7 @@ import pytest
 from cascade.config.stage_settings import SplitSettings
 from cascade.errors import InputError
 from cascade.judgments import Judgments
-from cascade.workflows.split import divide_by_time, divide_judgments, relevant
+from cascade.workflows.split import divide_by_time, divide_judgments, divide_log, relevant
 
 TEXTS = {f"q{i}": f"query {i}" for i in range(600)}
 GRADES = {f"q{i}": {f"d{i % 150}": 1.0, f"d{(i * 7) % 150}": 0.0} for i in range(600)}
@@ -51,3 +51,21 @@ def test_the_latest_queries_are_tested_on():
 def test_judgments_have_no_time_to_split_by():
     with pytest.raises(InputError, match="--clicks"):
         divide_judgments(JUDGMENTS, SplitSettings(by="time"))
+
+
+def test_a_log_is_divided_by_when_each_text_was_asked_last():
+    times = {f"cup {i}": float(i) for i in range(9)} | {"Cup  0": 100.0}
+    parts, dropped = divide_log(times, {}, SplitSettings(by="time", validation=0.1, test=0.2))
+    assert parts["test"] == ["cup 8", "cup 0", "Cup  0"]
+    assert parts["validation"] == ["cup 7"]
+    assert dropped == []
+
+
+def test_a_strict_division_of_a_log_shares_no_document_that_was_acted_on():
+    texts = [TEXTS[q] for q in TEXTS]
+    wanted = {TEXTS[q]: relevant(JUDGMENTS, q) for q in TEXTS}
+    times = dict.fromkeys(texts, 0.0)
+    parts, _ = divide_log(times, wanted, SplitSettings(by="strict", test=0.3))
+    tested = set().union(*(wanted[text] for text in parts["test"]))
+    assert len(parts["test"]) > 20
+    assert all(tested.isdisjoint(wanted[text]) for text in parts["train"])

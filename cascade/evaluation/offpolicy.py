@@ -86,17 +86,7 @@ def estimate(
             differ in length, hold what is no number, or a weight is too large to be summed.
     """
     _check(actions)
-    if clip is not None and not clip > 0:
-        raise InputError(f"clip is {clip:g}; accepted is a bound above 0")
-    with np.errstate(over="ignore"):
-        weights = actions.target / actions.propensities
-    if clip is None and weights.max() > LARGEST:
-        raise InputError(
-            f"the propensity {float(actions.propensities[weights.argmax()]):g} gives a weight of "
-            "more than all others together could answer for; cut weights by a clip, such as 1000"
-        )
-    cut = np.zeros(len(weights), np.bool_) if clip is None else weights > clip
-    weights = weights if clip is None else np.minimum(weights, clip)
+    weights, clipped = _weights(actions, clip)
     columns = [actions.rewards, weights * actions.rewards, weights]
     if actions.predicted is not None and actions.expected is not None:
         residual = actions.rewards - actions.predicted
@@ -127,8 +117,24 @@ def estimate(
         effective=float(weights.sum()) ** 2 / squares if squares else 0.0,
         largest=float(weights.max()),
         coverage=float(weights.mean()),
-        clipped=int(cut.sum()),
+        clipped=clipped,
     )
+
+
+def _weights(actions: Actions, clip: float | None) -> tuple[Float64, int]:
+    """Return the weight of each action, and how many were cut."""
+    if clip is not None and not clip > 0:
+        raise InputError(f"clip is {clip:g}; accepted is a bound above 0")
+    with np.errstate(over="ignore"):
+        weights = actions.target / actions.propensities
+    if clip is not None:
+        return np.minimum(weights, clip), int((weights > clip).sum())
+    if weights.max() > LARGEST:
+        raise InputError(
+            f"the propensity {float(actions.propensities[weights.argmax()]):g} gives a weight of "
+            "more than all others together could answer for; cut weights by a clip, such as 1000"
+        )
+    return weights, 0
 
 
 def _check(actions: Actions) -> None:

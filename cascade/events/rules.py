@@ -26,6 +26,7 @@ AGENT, MINUTE, HOUR, SECOND = (
 )
 SAMPLE, NO_TIME = "not in the sample", "searches without a time"
 REPEATED = "logged before"
+WHO = ("session", "visitor")
 # A session without a name is the visitor's, one of nobody is each search by itself.
 _KEY = "coalesce(session, visitor, query_id)"
 
@@ -146,7 +147,28 @@ def _view(connection: DuckDBPyConnection, table: str, paths: Sequence[Path], pre
 
 def _join(connection: DuckDBPyConnection, tally: Tally) -> None:
     """Make `joined_searches` and `joined_events`: gaps filled, no consent carried over."""
-    refusing = tally.refusing or tally.refusing_others
+    refusing = bool(tally.refusing or tally.refusing_others)
+    _find_silent(connection, refusing)
+    _find_told(connection, tally)
+    who = ", ".join(
+        f"case when silent.query_id is null then coalesce(s.{name}, told.{name}) end as {name}"
+        for name in WHO
+    )
+    connection.execute(
+        f"""
+        create view joined_searches as
+        select s.query_id, s.text, coalesce(s.time, told.time) as time, {who}, s.surface,
+               s.results, s.propensities, s.robot
+        from staged_searches s left join told using (query_id) left join silent using (query_id)
+        union all by name select * from worded
+        """
+        if tally.gaps or refusing or tally.worded
+        else "create view joined_searches as select * exclude (consent) from staged_searches"
+    )
+
+
+def _find_silent(connection: DuckDBPyConnection, refusing: bool) -> None:
+    """Make `silent`, the query ids without consent, and `joined_events` without their names."""
     connection.execute(
         """
         create table silent as
@@ -159,13 +181,25 @@ def _join(connection: DuckDBPyConnection, tally: Tally) -> None:
         if refusing
         else "create table silent (query_id varchar)"
     )
+    hidden = ", ".join(f"case when silent.query_id is null then {n} end as {n}" for n in WHO)
+    connection.execute(
+        f"create view joined_events as select e.* replace ({hidden}) "
+        "from staged_events e left join silent using (query_id)"
+        if refusing
+        else "create view joined_events as from staged_events"
+    )
+
+
+def _find_told(connection: DuckDBPyConnection, tally: Tally) -> None:
+    """Make `told`, what events know of their searches, and `worded`, searches of their texts."""
+    # Events that were logged before can tell of a search that was not.
     connection.execute(
         """
         create table told as
         select query_id, min(time) as time, arg_min(session, time) as session,
                arg_min(visitor, time) as visitor
         from (
-            select query_id, time, session, visitor from staged_events
+            select query_id, time, session, visitor from read_events
             union all select query_id, time, session, visitor from staged_left_out
         )
         where query_id in (
@@ -183,7 +217,7 @@ def _join(connection: DuckDBPyConnection, tally: Tally) -> None:
         select query_id, arg_min(text, time) as text, min(time) as time,
                arg_min(session, time) as session, arg_min(visitor, time) as visitor,
                arg_min(surface, time) as surface, bool_or(robot) as robot
-        from staged_events
+        from joined_events
         where text is not null and query_id is not null
           and query_id not in (select query_id from staged_searches where query_id is not null)
           and query_id not in (select query_id from logged_searches where query_id is not null)
@@ -192,33 +226,6 @@ def _join(connection: DuckDBPyConnection, tally: Tally) -> None:
         if tally.worded
         else "create table worded as select query_id, text, time, session, visitor, surface, robot "
         "from staged_searches where false"
-    )
-    who = ", ".join(
-        f"case when silent.query_id is null then coalesce(s.{name}, told.{name}) end as {name}"
-        for name in ("session", "visitor")
-    )
-    connection.execute(
-        f"""
-        create view joined_searches as
-        select s.query_id, s.text, coalesce(s.time, told.time) as time, {who}, s.surface,
-               s.results, s.propensities, s.robot
-        from staged_searches s left join told using (query_id) left join silent using (query_id)
-        union all by name select * from worded
-        """
-        if tally.gaps or refusing or tally.worded
-        else "create view joined_searches as select * exclude (consent) from staged_searches"
-    )
-    connection.execute(
-        """
-        create view joined_events as
-        select e.* replace (
-            case when silent.query_id is null then session end as session,
-            case when silent.query_id is null then visitor end as visitor
-        )
-        from staged_events e left join silent using (query_id)
-        """
-        if refusing
-        else "create view joined_events as from staged_events"
     )
 
 

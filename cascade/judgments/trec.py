@@ -5,7 +5,9 @@ The forms: https://trec.nist.gov/data/qrels_eng/ ; trec_eval reads the same.
 
 from __future__ import annotations
 
+import math
 import re
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
@@ -38,7 +40,9 @@ def read_qrels(stream: IO[str], path: Path, texts: Path | None) -> Judgments:
         if len(cells) != 4:
             raise JudgmentsError(f"{where}: not 'query_id iteration doc_id grade'")
         query_id, _, doc_id, written = cells
-        grade = 0.0 if written.startswith("-") else number_of(written)
+        grade = number_of(written.removeprefix("-"))
+        if grade is not None and written.startswith("-"):
+            grade = 0.0
         if grade is None:
             raise JudgmentsError(f"{where}: grade {written!r} is not a number")
         if known is not None and query_id not in known:
@@ -58,16 +62,20 @@ def read_texts(path: Path) -> dict[str, str]:
     Raises:
         JudgmentsError: If a line is of neither form, or an id has two texts.
     """
-    with opened(path) as stream:
-        try:
-            content = stream.read()
-        except (UnicodeDecodeError, EOFError, OSError) as error:
-            raise JudgmentsError(f"{path} cannot be read as UTF-8 text: {error}") from None
+    content = _content(path)
     found: dict[str, str] = {}
     for query_id, text in _texts(content, path):
         if found.setdefault(query_id, text) != text:
             raise JudgmentsError(f"{path}: query {query_id!r} has two texts")
     return found
+
+
+def _content(path: Path) -> str:
+    with opened(path) as stream:
+        try:
+            return stream.read()
+        except (UnicodeDecodeError, EOFError, OSError, zlib.error) as error:
+            raise JudgmentsError(f"{path} cannot be read as UTF-8 text: {error}") from None
 
 
 def _texts(content: str, path: Path) -> Iterator[tuple[str, str]]:
@@ -120,19 +128,20 @@ def read_run(path: Path) -> dict[str, tuple[str, ...]]:
         JudgmentsError: Naming the line that is not of the form.
     """
     rows: dict[str, list[tuple[float, float, str]]] = {}
-    with opened(path) as stream:
-        for number, line in enumerate(stream, 1):
-            cells = line.split()
-            if not cells:
-                continue
-            where = f"{path}, line {number}"
-            if len(cells) < 5:
-                raise JudgmentsError(f"{where}: not 'query_id Q0 doc_id rank score name'")
-            try:
-                rank, score = float(cells[3]), float(cells[4])
-            except ValueError:
-                raise JudgmentsError(f"{where}: the rank or the score is no number") from None
-            rows.setdefault(cells[0], []).append((-score, rank, cells[2]))
+    for number, line in enumerate(_content(path).split("\n"), 1):
+        cells = line.split()
+        if not cells:
+            continue
+        where = f"{path}, line {number}"
+        if len(cells) < 5:
+            raise JudgmentsError(f"{where}: not 'query_id Q0 doc_id rank score name'")
+        try:
+            rank, score = float(cells[3]), float(cells[4])
+        except ValueError:
+            rank = score = math.nan
+        if math.isnan(rank) or math.isnan(score):
+            raise JudgmentsError(f"{where}: the rank or the score is no number")
+        rows.setdefault(cells[0], []).append((-score, rank, cells[2]))
     return {
         query_id: tuple(doc_id for *_, doc_id in sorted(ranked))
         for query_id, ranked in rows.items()

@@ -45,12 +45,13 @@ def record_decision(root: Path, decision: Decision) -> None:
     """Append a decision; what stands in the file is never changed.
 
     Each line holds the checksum of the one before, so a line that is changed or taken out later
-    is found by `read_decisions`.
+    is found by `read_decisions`. A line that a crash cut off was never recorded and gives way.
     """
     with (root / FILE).open("a+b") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         stream.seek(0)
-        lines = stream.read().splitlines()
+        lines = _whole(stream.read())
+        stream.truncate(sum(len(line) + 1 for line in lines))
         content = {**asdict(decision), "follows": _sum(lines[-1]) if lines else _START}
         stream.write(json.dumps(content).encode() + b"\n")
         stream.flush()
@@ -64,7 +65,7 @@ def read_decisions(root: Path) -> list[Decision]:
         ChecksumError: Naming the first line that does not follow the one before it.
     """
     try:
-        lines = (root / FILE).read_bytes().splitlines()
+        lines = _whole((root / FILE).read_bytes())
     except FileNotFoundError:
         return []
     found, before = [], _START
@@ -82,6 +83,11 @@ def read_decisions(root: Path) -> list[Decision]:
             )
         before = _sum(line)
     return found
+
+
+def _whole(content: bytes) -> list[bytes]:
+    """Return the lines that were written to their end."""
+    return content.split(b"\n")[:-1]
 
 
 def _sum(line: bytes) -> str:

@@ -16,6 +16,7 @@ from cascade.candidates import Candidates, Float32, Float64, Int32, Int64, Query
 from cascade.errors import JudgmentsError
 from cascade.judgments import Judgments
 from cascade.protocols import Asked, Engine, FeatureSet
+from cascade.training.row_file import RowFile, columns_of, picked, stacked
 
 BATCH_QUERIES = 32
 T = TypeVar("T", bound=np.generic)
@@ -60,7 +61,7 @@ class Dataset:
         rows = np.repeat(chosen, lengths)
         return replace(
             self,
-            matrix=self.matrix[rows],
+            matrix=picked(self.matrix, rows),
             grades=self.grades[rows],
             offsets=np.concatenate([[0], np.cumsum(lengths[chosen])]).astype(np.int64),
             query_ids=tuple(q for q, c in zip(self.query_ids, chosen, strict=True) if c),
@@ -76,7 +77,7 @@ class Dataset:
         lengths = np.bincount(owners[chosen], minlength=len(self.query_ids))
         return replace(
             self,
-            matrix=self.matrix[chosen],
+            matrix=picked(self.matrix, chosen),
             grades=self.grades[chosen],
             offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
             tasks={name: events[chosen] for name, events in self.tasks.items()},
@@ -86,7 +87,7 @@ class Dataset:
     def columns(self, names: Sequence[str]) -> Dataset:
         """Return the dataset with these features alone, in this order."""
         at = [self.names.index(name) for name in names]
-        return replace(self, names=tuple(names), matrix=np.ascontiguousarray(self.matrix[:, at]))
+        return replace(self, names=tuple(names), matrix=columns_of(self.matrix, at))
 
     def followed_by(self, other: Dataset) -> Dataset:
         """Return the listings of this dataset and then those of another with the same features.
@@ -96,7 +97,7 @@ class Dataset:
         tasks = dict.fromkeys([*self.tasks, *other.tasks])
         return replace(
             self,
-            matrix=np.concatenate([self.matrix, other.matrix]),
+            matrix=stacked([self.matrix, other.matrix]),
             grades=np.concatenate([self.grades, other.grades]),
             offsets=np.concatenate([self.offsets, self.offsets[-1] + other.offsets[1:]]),
             query_ids=self.query_ids + other.query_ids,
@@ -159,6 +160,7 @@ class Sampling:
         seed: Of the sample.
         pass_on: Returns what of the retrieved listings comes to the stage that is trained, with
             the columns that earlier stages add; None means all of it.
+        memory_mb: How much of the rows stays in memory; beyond it they go to a file.
     """
 
     size: int = 1_000
@@ -166,6 +168,7 @@ class Sampling:
     minimum_match: float = 0.0
     seed: int = 0
     pass_on: Callable[[Candidates], Candidates] | None = None
+    memory_mb: int = 4_096
 
 
 def retrieved_dataset(
@@ -193,7 +196,8 @@ def retrieved_dataset(
         progress: Told how many queries are done, and of how many.
     """
     query_ids = judgments.query_ids
-    parts: list[tuple[Float32, Float32, Int64]] = []
+    rows = RowFile(None, sampling.memory_mb)
+    parts: list[tuple[Float32, Int64]] = []
     judged = sampled = 0
     asked = Asked(minimum_match=sampling.minimum_match)
     for start in range(0, len(query_ids), BATCH_QUERIES):
@@ -207,14 +211,15 @@ def retrieved_dataset(
         known = int(np.count_nonzero(np.isfinite(grades)))
         judged, sampled = judged + known, sampled + len(chosen) - known
         taken = found.take(chosen)
-        parts.append((features.matrix(taken), np.nan_to_num(grades[chosen]), taken.lengths))
+        rows.add(features.matrix(taken))
+        parts.append((np.nan_to_num(grades[chosen]), taken.lengths))
         if progress is not None:
             progress(min(start + BATCH_QUERIES, len(query_ids)), len(query_ids))
-    lengths = np.concatenate([p[2] for p in parts])
+    lengths = np.concatenate([p[1] for p in parts])
     return Dataset(
         names=features.names,
-        matrix=np.concatenate([p[0] for p in parts]),
-        grades=np.concatenate([p[1] for p in parts]).astype(np.float32),
+        matrix=rows.matrix(len(features.names)),
+        grades=np.concatenate([p[0] for p in parts]).astype(np.float32),
         offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
         query_ids=query_ids,
         counts={"judged": judged, "sampled": sampled, "unretrieved": len(judgments) - judged},

@@ -1,4 +1,4 @@
-"""Rows that do not fit into memory: kept in a file, and given to XGBoost listing by listing."""
+"""Rows that do not fit into memory, given to XGBoost listing by listing."""
 
 from __future__ import annotations
 
@@ -6,59 +6,16 @@ import gc
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
-from cascade.candidates import Float32, Int64
+from cascade.candidates import Int64
 from cascade.training.dataset import Dataset
 
 SHARD_VALUES = 1 << 24  # 64 MB of float32
-
-
-class RowFile:
-    """Collect the rows of a matrix, in memory up to a limit and in a file beyond it.
-
-    The file has no name in its folder, so nothing of it is left when the process ends.
-
-    Args:
-        folder: Where the file is made.
-        memory_mb: How much stays in memory.
-    """
-
-    def __init__(self, folder: Path, memory_mb: int) -> None:
-        self._folder = folder
-        self._limit = memory_mb * (1 << 20)
-        self._parts: list[Float32] = []
-        self._bytes = 0
-        self._rows = 0
-        self._file: IO[bytes] | None = None
-
-    def add(self, rows: Float32) -> None:
-        """Add float32[m, f]."""
-        self._rows += len(rows)
-        self._bytes += rows.nbytes
-        self._parts.append(rows)
-        if self._bytes > self._limit:
-            if self._file is None:
-                self._folder.mkdir(parents=True, exist_ok=True)
-                self._file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115 - it is kept
-            for part in self._parts:
-                self._file.write(np.ascontiguousarray(part).data)
-            self._parts, self._bytes = [], 0
-
-    def matrix(self, width: int) -> Float32:
-        """Return float32[n, width], an array or a memory map of the file; nothing follows it."""
-        if self._file is None:
-            empty = np.empty((0, width), dtype=np.float32)
-            return np.concatenate([empty, *self._parts])
-        # The map keeps the file open by itself.
-        with self._file as file:
-            for part in self._parts:
-                file.write(np.ascontiguousarray(part).data)
-            file.flush()
-            return np.memmap(file, dtype=np.float32, mode="r", shape=(self._rows, width))
 
 
 def beyond_memory(dataset: Dataset, memory_mb: int) -> bool:
@@ -81,7 +38,8 @@ def within_memory(dataset: Dataset, memory_mb: int, seed: int) -> Dataset:
     width = dataset.matrix.shape[1] * dataset.matrix.itemsize
     chosen = np.zeros(len(lengths), dtype=np.bool_)
     chosen[order] = np.cumsum(lengths[order]) * width <= memory_mb << 20
-    return dataset.select(chosen)
+    drawn = dataset.select(chosen)
+    return replace(drawn, matrix=np.array(drawn.matrix))
 
 
 def shards(offsets: Int64, rows: int) -> list[tuple[int, int]]:

@@ -74,8 +74,8 @@ def fit_lightgbm(train: Dataset, validation: Dataset, options: TreeOptions) -> F
 def fit_sklearn(train: Dataset, options: TreeOptions) -> Fit:
     """Fit histogram-boosted regression trees to the grades, row by row, by scikit-learn.
 
-    Every listing weighs the same, or as it says, however many rows of it there are. The loss is that of single
-    rows: it knows no order, and serves as a peer to the rankers that do.
+    Every listing weighs the same, or as it says, however many rows of it there are. The loss is
+    that of single rows: it knows no order, and serves as a peer to the rankers that do.
 
     Args:
         train: The rows.

@@ -17,6 +17,7 @@ from cascade.candidates import Candidates, Float32, Int64
 from cascade.features import stage_column
 from cascade.protocols import FeatureSet
 from cascade.training.dataset import Dataset
+from cascade.training.row_file import blanked_at
 
 FOLDS = 5
 # So many listings are trained on without the earlier scores: a stage that was skipped or reverted
@@ -151,9 +152,7 @@ def blanked(dataset: Dataset, seed: int) -> Dataset:
     limit = BLANK_SHARE * 2**64
     blank = np.array([_hash(f"blank:{seed}", q) < limit for q in dataset.query_ids], dtype=np.bool_)
     rows = np.flatnonzero(np.repeat(blank, np.diff(dataset.offsets)))
-    matrix = np.array(dataset.matrix)
-    matrix[np.ix_(rows, columns)] = np.nan
-    return replace(dataset, matrix=matrix)
+    return replace(dataset, matrix=blanked_at(dataset.matrix, rows, columns))
 
 
 def _hash(purpose: str, query_id: str) -> int:

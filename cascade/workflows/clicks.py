@@ -14,6 +14,7 @@ import numpy as np
 from cascade.candidates import Float32
 from cascade.config import Config, business_of, features_of, open_engine, schema_of
 from cascade.config.click_settings import ClickSettings
+from cascade.config.stage_settings import SplitSettings
 from cascade.config.wire import stage_features
 from cascade.errors import InputError, nearest
 from cascade.events.clicks import (
@@ -35,7 +36,7 @@ from cascade.training.dataset import Dataset, Sampling, retrieved_dataset
 from cascade.workflows.clock import clock_of, refuse_unread
 from cascade.workflows.draws import asked_at
 from cascade.workflows.progress import Progress, silent, step
-from cascade.workflows.split import divide
+from cascade.workflows.split import Part, divide_log
 from cascade.workflows.train import LEAST_QUERIES, Prepared
 
 COLUMNS = ("query_id", "query", "doc_id", "grade", "impressions", "clicks")
@@ -123,7 +124,7 @@ def scaled(rates: Float64, top: float) -> Float64:
 def prepared_from_clicks(config: Config, log: Path, progress: Progress = silent) -> Prepared:
     """Return rows to train on from what a log's shoppers were shown and clicked.
 
-    Retrieval, features, sampled negatives and the split by query text are those of training on
+    Retrieval, features, sampled negatives and the split of queries are those of training on
     judgments; only where grades come from differs:
 
     - "none": clicks over impressions of a pair, whatever the rank;
@@ -147,7 +148,7 @@ def prepared_from_clicks(config: Config, log: Path, progress: Progress = silent)
     chances = None if settings.debias == "none" else propensities(pages, settings.propensities)
     grades = click_grades(pages, settings, chances)
     kept = pages.per_pair() >= settings.minimum_impressions
-    parts = divide({text: text for text in pages.texts}, config.settings.split)
+    parts, dropped = _divided(pages, config.settings.split)
     used = [*parts["train"], *parts["validation"]]
     if len(parts["train"]) < LEAST_QUERIES:
         raise InputError(
@@ -177,10 +178,25 @@ def prepared_from_clicks(config: Config, log: Path, progress: Progress = silent)
         **found,
         train=train,
         validation=labelled.select(~is_train),
-        queries={name: len(ids) for name, ids in parts.items()},
-        trained=sorted({text_digest(text) for text in used}),
+        queries={
+            **{name: len(ids) for name, ids in parts.items()},
+            **({"dropped": len(dropped)} if dropped else {}),
+        },
+        # What was dropped is neither trained nor tested on.
+        trained=sorted({text_digest(text) for text in [*used, *dropped]}),
         source=_source(config, log, pages, chances),
     )
+
+
+def _divided(pages: Pages, split: SplitSettings) -> tuple[dict[Part, list[str]], list[str]]:
+    """Return the query texts of each part, and those that are dropped."""
+    last = np.full(len(pages.texts), -np.inf)
+    np.maximum.at(last, pages.queries, pages.times)
+    wanted: dict[str, list[str]] = {}
+    for pair in np.flatnonzero(pages.per_pair(pages.clicks) > 0).tolist():
+        document = pages.doc_ids[pages.pair_documents[pair]]
+        wanted.setdefault(pages.texts[pages.pair_queries[pair]], []).append(document)
+    return divide_log(dict(zip(pages.texts, last.tolist(), strict=True)), wanted, split)
 
 
 def click_grades(pages: Pages, settings: ClickSettings, chances: Propensities | None) -> Float64:
@@ -274,6 +290,7 @@ def _rows(config: Config, asked: Judgments, progress: Progress) -> tuple[Dataset
             negatives=settings.training.negatives,
             minimum_match=settings.retrieval.minimum_match,
             seed=settings.training.seed,
+            memory_mb=settings.training.memory_mb,
         )
         ask = asked_at(time, business_of(config, catalogue.schema))
         told = step(progress, "retrieve and compute features")

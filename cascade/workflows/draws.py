@@ -79,6 +79,7 @@ class Drawing:
             negatives=settings.training.negatives,
             minimum_match=settings.retrieval.minimum_match,
             seed=settings.training.seed,
+            memory_mb=settings.training.memory_mb,
             pass_on=passed_on(before, window),
         )
         scores = [

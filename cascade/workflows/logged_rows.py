@@ -12,6 +12,7 @@ import numpy as np
 
 from cascade.candidates import Candidates, Float32, Int32
 from cascade.config import Config, features_of, schema_of
+from cascade.config.stage_settings import SplitSettings
 from cascade.errors import InputError
 from cascade.events.requests import LoggedRequest, LoggedStage
 from cascade.events.tables import CART, CLICK, FAVOURITE, IMPRESSION, PURCHASE, EventLog
@@ -22,7 +23,7 @@ from cascade.registry import text_digest
 from cascade.training.dataset import Dataset
 from cascade.workflows.logged import ByFunction, LoggedModels, candidates_of, stages_of
 from cascade.workflows.rows import RowDocuments
-from cascade.workflows.split import Part, part_of
+from cascade.workflows.split import Part, divide_log
 from cascade.workflows.train import Prepared
 
 GRADES: Mapping[str, float] = {CLICK: 1.0, FAVOURITE: 2.0, CART: 3.0, PURCHASE: 4.0}
@@ -33,19 +34,19 @@ Events = Mapping[tuple[str, str], Mapping[str, int]]
 
 @dataclass
 class _Rows:
-    """Collect the listings of one part."""
+    """Collect listings: of each its matrix, its query's id and text, time, ranks, documents."""
 
     matrices: list[Float32] = field(default_factory=list)
-    places: list[tuple[str, float, Int32, list[str]]] = field(default_factory=list)
+    places: list[tuple[str, str, float, Int32, list[str]]] = field(default_factory=list)
 
     def dataset(
         self, names: tuple[str, ...], events: Events, grades: Mapping[str, float]
     ) -> Dataset:
-        """Return the listings, graded by the best that came of each row."""
+        """Return all listings, graded by the best that came of each row."""
         lengths = [len(matrix) for matrix in self.matrices]
         rows = [
             events.get((query_id, doc_id), {})
-            for query_id, _, _, ids in self.places
+            for query_id, _, _, _, ids in self.places
             for doc_id in ids
         ]
         tasks = {
@@ -59,12 +60,33 @@ class _Rows:
             matrix=np.concatenate([np.zeros((0, width), np.float32), *self.matrices]),
             grades=np.array(best, dtype=np.float32),
             offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
-            query_ids=tuple(query_id for query_id, _, _, _ in self.places),
+            query_ids=tuple(place[0] for place in self.places),
             counts={"shown": len(rows)},
             tasks=tasks,
-            positions=np.concatenate([np.zeros(0, np.int32), *(p[2] for p in self.places)]),
-            times=np.array([time for _, time, _, _ in self.places]),
+            positions=np.concatenate([np.zeros(0, np.int32), *(p[3] for p in self.places)]),
+            times=np.array([place[2] for place in self.places], dtype=np.float64),
         )
+
+    def divided(
+        self, split: SplitSettings, events: Events, grades: Mapping[str, float]
+    ) -> tuple[list[Part | None], list[str]]:
+        """Return the part of each listing, None where it is dropped, and the texts not tested on.
+
+        Args:
+            split: How query texts are divided.
+            events: What came of the rows.
+            grades: The actions that make a document one that its query shares.
+        """
+        last: dict[str, float] = {}
+        wanted: dict[str, set[str]] = {}
+        for query_id, text, time, _, ids in self.places:
+            last[text] = max(time, last.get(text, time))
+            acted = (d for d in ids if any(a in grades for a in events.get((query_id, d), ())))
+            wanted.setdefault(text, set()).update(acted)
+        parts, dropped = divide_log(last, wanted, split)
+        part_of = {text: part for part, texts in parts.items() for text in texts}
+        untested = [*parts["train"], *parts["validation"], *dropped]
+        return [part_of.get(place[1]) for place in self.places], untested
 
 
 def prepared_from_requests(
@@ -90,10 +112,7 @@ def prepared_from_requests(
     """
     schema = schema_of(config)
     features = features_of(config, schema)
-    events, split = _events(log), config.settings.split
-    models = LoggedModels(config)
-    parts: dict[Part, _Rows] = {"train": _Rows(), "validation": _Rows(), "test": _Rows()}
-    digests: set[str] = set()
+    models, rows = LoggedModels(config), _Rows()
     left: Counter[str] = Counter()
     checked: set[str] = set()
     for request in requests:
@@ -104,21 +123,23 @@ def prepared_from_requests(
             if stage.model not in checked:
                 _refuse_other(models, stage, features)
                 checked.add(stage.model)
-        part = part_of(request.text, split)
-        if _add(parts[part], request, features.names):
-            if part != "test":
-                digests.add(text_digest(request.text))
-        else:
+        if not _add(rows, request, features.names):
             left[_UNSTAGED] += 1
-    train, validation = (
-        parts[p].dataset(features.names, events, grades) for p in ("train", "validation")
-    )
-    if not len(train):
+    events = _events(log)
+    parts, untested = rows.divided(config.settings.split, events, grades)
+    counts = {str(name): parts.count(name) for name in ("train", "validation", "test")}
+    if not counts["train"]:
         raise InputError(
             f"no row to train on: {left[_UNSTAGED]:,} requests were no searches through stages, "
-            f"{len(parts['test'].places):,} are held out by [split]"
+            f"{counts['test']:,} are held out by [split]"
         )
-    counts: dict[str, int] = {name: len(rows.places) for name, rows in parts.items()}
+    if dropped := parts.count(None):
+        counts["dropped"] = dropped
+    whole = rows.dataset(features.names, events, grades)
+    train, validation = (
+        whole.select(np.array([part == name for part in parts], dtype=np.bool_))
+        for name in ("train", "validation")
+    )
     source: dict[str, Any] = {"requests": dict(left), "events": str(log.root.name)}
     return Prepared(
         schema=schema,
@@ -126,7 +147,8 @@ def prepared_from_requests(
         train=train,
         validation=validation,
         queries=counts,
-        trained=sorted(digests),
+        # What was dropped is neither trained nor tested on.
+        trained=sorted(map(text_digest, untested)),
         source=source,
     )
 
@@ -177,7 +199,9 @@ def _add(rows: _Rows, request: LoggedRequest, names: tuple[str, ...]) -> bool:
     places, ranks, ids = zip(*shown, strict=True)
     rows.matrices.append(matrix[list(places)])
     positions = np.array(ranks, dtype=np.int32) + request.offset
-    rows.places.append((request.query_id, request.time, positions.astype(np.int32), list(ids)))
+    rows.places.append(
+        (request.query_id, request.text, request.time, positions.astype(np.int32), list(ids))
+    )
     return True
 
 

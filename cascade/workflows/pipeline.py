@@ -92,6 +92,8 @@ class _Work:
         """Return the steps with what each depends on."""
         dumped = self.config.settings.model_dump(mode="json", by_alias=True)
         data = {"judgments": sha256_of(self.judgments), "code": __version__}
+        data |= self._sums({"texts": self.config.settings.judgments.texts})
+        compared = self._sums({"judgments": self.config.settings.gate.judgments})
         learnt = {key: dumped[key] for key in (*_TRAINED_BY, "training", "business")}
         generation = store_of(self.config).live().name if dumped["index"] else None
         features = {"features": dumped["features"], "generation": generation, "log": self._log()}
@@ -99,9 +101,14 @@ class _Work:
             Step("features", self._features, features),
             Step("train", self._train, {**data, **learnt}, ("features",)),
             Step("evaluate", self._evaluate, {"evaluation": dumped["evaluation"]}, ("train",)),
-            Step("gate", self._gate, {"gate": dumped["gate"]}, ("evaluate",)),
+            Step("gate", self._gate, {"gate": dumped["gate"], **compared}, ("evaluate",)),
             Step("promote", self._promote, {}, ("gate",)),
         ]
+
+    def _sums(self, files: Mapping[str, Path | None]) -> dict[str, str]:
+        """Return the checksum of each file that is there; its step says if one is missing."""
+        found = {name: self.config.resolve(path) for name, path in files.items() if path}
+        return {name: sha256_of(path) for name, path in found.items() if path.is_file()}
 
     def _log(self) -> list[tuple[str, int]]:
         """Return the files of the event log, where features read counts of it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Literal
 
 from cascade.config.stage_settings import SplitSettings
@@ -62,15 +62,60 @@ def divide_judgments(
         )
     if split.by != "strict":
         return divide(judgments.texts, split), []
+    return divide_strictly(
+        judgments.texts, {q: relevant(judgments, q) for q in judgments.texts}, split
+    )
+
+
+def divide_log(
+    times: Mapping[str, float], wanted: Mapping[str, Collection[str]], split: SplitSettings
+) -> tuple[dict[Part, list[str]], list[str]]:
+    """Return the query texts of each part, and those that a strict split drops.
+
+    Texts that differ in case and spaces alone stand on one side.
+
+    Args:
+        times: When each text was asked last, in seconds since 1970.
+        wanted: The documents of each text that shoppers acted on.
+        split: How they are divided.
+    """
+    if split.by == "query":
+        return divide({text: text for text in times}, split), []
+    by_digest: dict[str, list[str]] = {}
+    for text in times:
+        by_digest.setdefault(text_digest(text), []).append(text)
+    if split.by == "time":
+        latest = {d: max(times[t] for t in texts) for d, texts in by_digest.items()}
+        parts, dropped = divide_by_time(latest, split), []
+    else:
+        firsts = {d: texts[0] for d, texts in by_digest.items()}
+        of = {d: {doc for t in texts for doc in wanted.get(t, ())} for d, texts in by_digest.items()}
+        parts, dropped = divide_strictly(firsts, of, split)
+    return (
+        {part: [t for d in digests for t in by_digest[d]] for part, digests in parts.items()},
+        [t for d in dropped for t in by_digest[d]],
+    )
+
+
+def divide_strictly(
+    texts: Mapping[str, str], wanted: Mapping[str, Collection[str]], split: SplitSettings
+) -> tuple[dict[Part, list[str]], list[str]]:
+    """Return query ids of parts that share no document with the test part, and those dropped.
+
+    Args:
+        texts: By query id.
+        wanted: The documents of each query that count.
+        split: The shares.
+    """
     # Documents are divided, and a query goes with its relevant ones: to draw test queries first
     # and drop what shares a document with them would leave few to train on, and odd ones.
     parts: dict[Part, list[str]] = {"train": [], "validation": [], "test": []}
     dropped: list[str] = []
     ratio = split.validation / (1 - split.test)
-    for query_id, text in judgments.texts.items():
+    for query_id, text in texts.items():
         tested = {
             _share(f"{split.seed}:document:{doc_id}") < split.test
-            for doc_id in relevant(judgments, query_id)
+            for doc_id in wanted.get(query_id, ())
         }
         if len(tested) > 1:
             dropped.append(query_id)

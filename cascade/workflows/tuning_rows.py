@@ -30,6 +30,7 @@ from cascade.training.dataset import (
     retrieved_dataset,
     svmlight_dataset,
 )
+from cascade.workflows.clock import clock_of
 from cascade.workflows.draws import asked_at
 from cascade.workflows.parallel import side_by_side
 from cascade.workflows.progress import Progress
@@ -125,6 +126,9 @@ def _plan(config: Config, path: Path) -> _Plan:
     _refuse_few(len(train), len(held), path)
     schema = schema_of(config)
     generation = store_of(config).live()
+    engine, catalogue = open_engine(config, schema, generation)
+    engine.close()
+    at = clock_of(config, catalogue)
     depends = {
         "form": FORM,
         "judgments": sha256_of(path),
@@ -132,6 +136,7 @@ def _plan(config: Config, path: Path) -> _Plan:
         "engine": settings.engine.model_dump(mode="json"),
         "generation": generation.path.name,
         "created": generation.created,
+        "time": at,
         "features": features_of(config, schema).fingerprint,
         "retrieval": settings.retrieval.model_dump(mode="json"),
         "business": settings.business,
@@ -141,7 +146,7 @@ def _plan(config: Config, path: Path) -> _Plan:
         "train": len(train),
         "held": len(held),
     }
-    return _Plan(train, held, judgments, depends, generation.created)
+    return _Plan(train, held, judgments, depends, at)
 
 
 def _retrieve(config: Config, path: Path, plan: _Plan, folder: Path, progress: Progress) -> None:

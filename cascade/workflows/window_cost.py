@@ -156,7 +156,7 @@ def _scores(stage: Stage, found: Candidates) -> Float32:
 
 
 def _head(listing: Candidates, window: int) -> Candidates:
-    """Return the head as a selection of its own, even of all rows: nothing is kept from run to run."""
+    """Return the head as a selection of its own, so that no run keeps anything for the next."""
     return listing.take(listing.ranks <= window)
 
 

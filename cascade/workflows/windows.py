@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from cascade.candidates import Float64, Int64, Query
-from cascade.config import Config, judgments_columns, open_cascade, store_of
+from cascade.config import Config, judgments_columns, open_cascade
 from cascade.errors import InputError
 from cascade.evaluation import Bootstrap, Interval
 from cascade.evaluation.windows_page import CurvePoint, WindowsPage
@@ -17,6 +17,7 @@ from cascade.judgments import Judgments, read_judgments
 from cascade.measures import GradedMeasure
 from cascade.pipeline import Stage
 from cascade.registry import Models, text_digest
+from cascade.workflows.clock import clock_of
 from cascade.workflows.progress import Progress, silent
 from cascade.workflows.runs import unhurried
 from cascade.workflows.split import divide_judgments
@@ -116,7 +117,7 @@ def tune_windows(
     judged = _validation(config, judgments)
     cascade = unhurried(open_cascade(config, models))
     try:
-        at = store_of(config).get(cascade.documents.generation).created
+        at = clock_of(config, cascade.documents)
         queries = [Query(q, text, time=at) for q, text in judged.texts.items()]
         lists = scored_lists(cascade, queries, judged, progress)
         grid = _grid(settings.retrieval.size, [stage.window for stage in cascade.stages])

@@ -9,7 +9,17 @@ import pytest
 
 from cascade.errors import ChecksumError, FingerprintError, InputError, NotFoundError
 from cascade.features import build_features
-from cascade.registry import LIVE, PREVIOUS, Bundle, Manifest, Registry, text_digest
+from cascade.registry import (
+    LIVE,
+    PREVIOUS,
+    Bundle,
+    Decision,
+    Manifest,
+    Registry,
+    read_decisions,
+    record_decision,
+    text_digest,
+)
 from cascade.training.linear_onnx import LinearModel, linear_to_onnx
 from tests.bookshop import schema
 
@@ -163,6 +173,17 @@ def test_a_ranker_scores_by_the_bundles_own_features(registry):
     assert ranker.features.names == ("bm25_title", "price")
     rows = np.array([[1.0, 2.0]], dtype=np.float32)
     assert ranker.score_matrix(rows).order.tolist() == [3.0]
+
+
+def test_a_decision_that_a_crash_cut_off_gives_way_to_the_next(registry):
+    registry.root.mkdir()
+    for action in ("refused", "promoted"):
+        record_decision(registry.root, Decision(action, "shop", 1.0, {}, {"m": 1}))
+    path = registry.root / "promotions.ndjson"
+    path.write_bytes(path.read_bytes()[:-20])
+    assert [d.action for d in read_decisions(registry.root)] == ["refused"]
+    record_decision(registry.root, Decision("rolled back", "shop", 2.0, {}, {"m": 1}))
+    assert [d.action for d in read_decisions(registry.root)] == ["refused", "rolled back"]
 
 
 def test_digests_of_texts_pass_over_case_and_spaces():

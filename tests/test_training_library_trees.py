@@ -1,5 +1,7 @@
 """LightGBM's and scikit-learn's trees: the graph gives the scores of the library that fitted it."""
 
+from dataclasses import replace
+
 import numpy as np
 import onnxruntime as ort
 import pytest
@@ -66,6 +68,20 @@ def test_scikit_learn_passes_the_parity_gate(missing):
     fit = fit_sklearn(train, OPTIONS)
     assert_parity(fit, train)
     assert fit.summary["trees"] == 30
+
+
+@pytest.mark.parametrize(
+    "fit", [lambda d: fit_lightgbm(d, d, OPTIONS), lambda d: fit_sklearn(d, OPTIONS)]
+)
+def test_listings_of_weight_0_teach_nothing(fit):
+    told, contrary = listings(40, 5), listings(120, 6)
+    contrary = replace(contrary, grades=1.0 - contrary.grades)
+    both = told.followed_by(contrary)
+    found = fit(replace(both, weights=np.repeat(np.float32([1, 0]), [40, 120])))
+    rows = np.zeros((2, 4), dtype=np.float32)
+    rows[0, :2], rows[1, :2] = 2.0, -2.0
+    better, worse = scores(found.onnx, rows)
+    assert better > worse
 
 
 @pytest.mark.parametrize(

@@ -44,3 +44,13 @@ def test_more_than_was_expected_leaves_nothing():
     clock.now += 1
     pace.tell(20, 10)
     assert pace.left_s == 0
+
+
+def test_a_step_that_begins_anew_has_the_pace_of_its_new_run():
+    clock = Clock()
+    pace = Pace(clock=clock)
+    for done in (0, 200, 0, 40):
+        pace.tell(done, 200)
+        clock.now += 2
+    assert pace.rate == pytest.approx(40 / 4)
+    assert pace.left_s == pytest.approx(160 / 10)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cascade.candidates import Candidates, Float64, Int32, Int64, Ragged, TextStatistics
+from cascade.features.base import Bool
 from cascade.features.terms import NO_TERM, AnalysedQueries, QueryTerms
 
 _DEFINED, _LENGTH, _FIRST, _PAIRS, _PHRASE, _TERMS, _TOKENS, _QUERY_PAIRS, _KNOWN = range(9)
@@ -39,12 +41,13 @@ class Hits:
     linked: NDArray[np.bool_]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Matches:
-    """Show one text field of n candidates against their queries.
+    """Show text fields of n candidates against their queries.
 
     Attributes:
-        array: float64[n, 9 + 2T], as `match` makes it.
+        array: float64[n, 9 + 2T] of one field, float64[n, F, 9 + 2T] of F fields: every property
+            has this second axis as well.
     """
 
     array: Float64
@@ -97,61 +100,141 @@ class Matches:
     @property
     def frequencies(self) -> Float64:
         """How often each term stands in the field, [n, T]."""
-        return self.array[:, _FIXED : _FIXED + self.width]
+        return self.array[..., _FIXED : _FIXED + self.width]
 
     @property
     def idf(self) -> Float64:
         """The weight of each term, 0 beyond the query's own terms, [n, T]."""
-        return self.array[:, _FIXED + self.width :]
+        return self.array[..., _FIXED + self.width :]
 
-    @property
+    @cached_property
+    def present(self) -> Bool:
+        """Whether each term stands in the field, [n, T]."""
+        return self.frequencies > 0
+
+    @cached_property
+    def idf_total(self) -> Float64:
+        """The sum of the idf of the query's terms, [n]."""
+        return self.total(self.idf)
+
+    @cached_property
     def width(self) -> int:
         """T, the number of distinct terms of the query that has most."""
-        return int(self.array.shape[1] - _FIXED) // 2
+        return int(self.array.shape[-1] - _FIXED) // 2
 
     def total(self, per_term: NDArray[Any]) -> Float64:
-        """Return the sum over the terms, [n], the same bits whatever T a batch has.
-
-        Terms are added one after the other, since a pairwise sum groups them by T.
-        """
-        total = np.zeros(len(per_term))
-        for term in range(per_term.shape[1]):
-            total += per_term[:, term]
-        return total
+        """Return the sum over the terms, [n]."""
+        return total(per_term)
 
     def _column(self, index: int) -> Float64:
-        return self.array[:, index]
+        return self.array[..., index]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Hold the matches of text fields of one analysis, side by side.
+
+    Attributes:
+        fields: The names of the F fields.
+        rows: int32[n], those of the candidates.
+        matches: Those of all fields, [n, F].
+        averages: float64[F], how many tokens each field has on average where it has any.
+    """
+
+    fields: tuple[str, ...]
+    rows: Int32
+    matches: Matches
+    averages: Float64
+    _scores: dict[tuple[float, float], Float64] = field(default_factory=dict, repr=False)
+    _parts: dict[tuple[int, int], Group] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def at(self) -> dict[str, int]:
+        """The place of each field."""
+        return {name: i for i, name in enumerate(self.fields)}
+
+    def part(self, start: int, stop: int) -> Group:
+        """Return the fields from `start` to `stop - 1`, the same object each time."""
+        if stop - start == len(self.fields):
+            return self
+        found = self._parts.get((start, stop))
+        if found is None:
+            part = slice(start, stop)
+            matches = Matches(self.matches.array[:, part])
+            found = Group(self.fields[part], self.rows, matches, self.averages[part])
+            self._parts[start, stop] = found
+        return found
+
+    def bm25(self, k1: float, b: float) -> Float64:
+        """Return the BM25 of every field, float64[n, F], computed once."""
+        found = self._scores.get((k1, b))
+        if found is None:
+            found = self._scores[k1, b] = _bm25(self.matches, self.averages, k1, b)
+        return found
+
+
+class Found:
+    """Hold the matches of all text fields that several features read.
+
+    Attributes:
+        groups: The fields of one analysis each.
+        across: Keeps what features over the same fields share.
+    """
+
+    def __init__(self, groups: Sequence[Group]) -> None:
+        self.groups = tuple(groups)
+        self.across: dict[tuple[str, ...], tuple[Bool, Float64]] = {}
+
+    def at(self, field: str) -> tuple[Group, int]:
+        """Return the group that a field is in, and its place there."""
+        return next((group, group.at[field]) for group in self.groups if field in group.at)
+
+
+def total(per_term: NDArray[Any]) -> Float64:
+    """Return the sum of [..., T] over the terms, the same bits whatever T a batch has.
+
+    Terms are added one after the other, since a pairwise sum groups them by T.
+    """
+    summed = np.zeros_like(per_term[..., 0], dtype=np.float64)
+    for term in range(per_term.shape[-1]):
+        summed += per_term[..., term]
+    return summed
 
 
 def matches_of(candidates: Candidates, field: str) -> Matches:
     """Return the matches of a text field, found once and carried along with the rows."""
 
     def find(asked: Candidates) -> Float64:
-        return match(asked, (field,), AnalysedQueries(asked).terms(field))[0]
+        return match(asked, (field,), AnalysedQueries(asked).terms(field))[:, 0]
 
     return Matches(candidates.derived(("matches", field), find).astype(np.float64, copy=False))
 
 
-def find_matches(candidates: Candidates, fields: Sequence[str], queries: AnalysedQueries) -> None:
-    """Find the matches of several text fields together, for `matches_of` to return."""
-    groups: dict[object, list[str]] = {}
+def find_field(candidates: Candidates, field: str) -> Group:
+    """Return the matches of one text field as a group of its own."""
+    return _group(candidates, (field,), matches_of(candidates, field).array[:, None])
+
+
+def find_matches(candidates: Candidates, fields: Sequence[str], queries: AnalysedQueries) -> Found:
+    """Find the matches of several text fields together; `matches_of` returns them as well."""
+    by_analysis: dict[object, list[str]] = {}
     for name in dict.fromkeys(fields):
-        groups.setdefault(queries.analysis(name), []).append(name)
-    for group in groups.values():
-        found: list[Float64] = []
-        for i, name in enumerate(group):
+        by_analysis.setdefault(queries.analysis(name), []).append(name)
+    groups: list[Group] = []
+    for names in map(tuple, by_analysis.values()):
 
-            def find(
-                asked: Candidates,
-                i: int = i,
-                group: list[str] = group,
-                found: list[Float64] = found,
-            ) -> Float64:
-                if not found:
-                    found.extend(match(asked, group, queries.terms(group[0])))
-                return found[i]
+        def find(asked: Candidates, names: tuple[str, ...] = names) -> Float64:
+            return match(asked, names, queries.terms(names[0]))
 
-            candidates.derived(("matches", name), find)
+        kept = candidates.derived(("matches", names), find).astype(np.float64, copy=False)
+        for i, name in enumerate(names):
+
+            def one(asked: Candidates, kept: Float64 = kept, i: int = i) -> Float64:
+                return kept[:, i]
+
+            candidates.derived(("matches", name), one)
+        groups.append(_group(candidates, names, kept))
+    return Found(groups)
 
 
 def find_hits(lists: Ragged, listings: Int64, known: Sequence[tuple[Int32, Int64]]) -> Hits:
@@ -184,8 +267,8 @@ def find_hits(lists: Ragged, listings: Int64, known: Sequence[tuple[Int32, Int64
     return Hits(flat, np.concatenate(codes), rows, linked)
 
 
-def match(candidates: Candidates, fields: Sequence[str], query: QueryTerms) -> list[Float64]:
-    """Return the array that `Matches` shows of each field, float64[n, 9 + 2T].
+def match(candidates: Candidates, fields: Sequence[str], query: QueryTerms) -> Float64:
+    """Return the array that `Matches` shows of the fields, float64[n, F, 9 + 2T].
 
     Args:
         candidates: The n rows.
@@ -193,38 +276,57 @@ def match(candidates: Candidates, fields: Sequence[str], query: QueryTerms) -> l
         query: The terms of the queries under that analysis.
     """
     documents, n, width = candidates.documents, len(candidates), query.width
+    count = len(fields)
     tokens = joined_lists([documents.tokens(name, candidates.rows) for name in fields])
-    starts = [candidates.offsets[:-1] + n * i for i in range(len(fields))]
-    listings = np.concatenate([*starts, [n * len(fields)]])
-    hits = find_hits(tokens, listings, query.known * len(fields))
-    listing = np.tile(candidates.listing, len(fields))
+    starts = [candidates.offsets[:-1] + n * i for i in range(count)]
+    hits = find_hits(tokens, np.concatenate([*starts, [n * count]]), query.known * count)
+    listing = np.tile(candidates.listing, count)
     # Column by column in memory, since features read whole columns.
-    table = np.empty((_FIXED + 2 * width, len(listing)))
+    table = np.empty((_FIXED + 2 * width, n * count))
+    blocks = table.reshape(len(table), count, n)
     defined = (candidates.rows >= 0) & (query.counts > 0)[candidates.listing]
-    table[_DEFINED] = np.tile(np.where(defined, 1.0, np.nan), len(fields))
+    blocks[_DEFINED] = np.where(defined, 1.0, np.nan)
     table[_LENGTH] = tokens.lengths
     table[_FIRST] = _first(hits, tokens.offsets)
     table[_PAIRS] = _pairs(hits, query, listing)
     table[_PHRASE] = _phrase(hits, query, listing)
-    table[_TERMS : _KNOWN + 1] = np.take(query.sizes, listing, axis=1)
+    blocks[_TERMS : _KNOWN + 1] = query.sizes[:, None, candidates.listing]
     places = np.bincount(hits.codes * len(listing) + hits.rows, minlength=len(listing) * width)
     table[_FIXED : _FIXED + width] = places.reshape(width, -1)
-    for i, name in enumerate(fields):
-        idf = _idf(documents.statistics(name), query)
-        table[_FIXED + width :, n * i : n * (i + 1)] = np.take(idf, candidates.listing, axis=1)
+    idf = np.stack([_idf(documents.statistics(name), query) for name in fields], axis=1)
+    blocks[_FIXED + width :] = idf[:, :, candidates.listing]
     table.flags.writeable = False
-    return [table[:, n * i : n * (i + 1)].T for i in range(len(fields))]
+    return blocks.T
 
 
 def joined_lists(parts: Sequence[Ragged]) -> Ragged:
     """Return the lists of several parts, one part after the other."""
     if len(parts) == 1:
         return parts[0]
-    ends = np.cumsum([0, *(len(part.values) for part in parts)])
-    offsets = [part.offsets[:-1] + end for part, end in zip(parts, ends[:-1], strict=True)]
-    return Ragged(
-        np.concatenate([*offsets, ends[-1:]]), np.concatenate([part.values for part in parts])
-    )
+    offsets = np.empty(sum(len(part.offsets) - 1 for part in parts) + 1, dtype=np.int64)
+    at = end = 0
+    for part in parts:
+        np.add(part.offsets, end, out=offsets[at : at + len(part.offsets)])
+        at, end = at + len(part.offsets) - 1, end + len(part.values)
+    return Ragged(offsets, np.concatenate([part.values for part in parts]))
+
+
+def _group(candidates: Candidates, fields: tuple[str, ...], array: Float64) -> Group:
+    read = [candidates.documents.statistics(name) for name in fields]
+    averages = np.array([s.tokens / s.documents if s.tokens else 1.0 for s in read])
+    return Group(fields, candidates.rows, Matches(array), averages)
+
+
+def _bm25(matches: Matches, averages: Float64, k1: float, b: float) -> Float64:
+    norm = k1 * (1 - b + b * matches.length / averages)
+    # Where a term is absent its weight is 0 / norm; k1 = 0 would make that 0 / 0.
+    norm = np.maximum(norm, np.finfo(np.float64).tiny)
+    frequencies, idf = matches.frequencies, matches.idf
+    total = np.zeros_like(norm)
+    for term in range(matches.width):
+        tf = frequencies[..., term]
+        total += idf[..., term] * (k1 + 1) * tf / (tf + norm)
+    return total
 
 
 def _idf(statistics: TextStatistics, query: QueryTerms) -> Float64:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from cascade.features.base import read_numbers
 from cascade.features.expression import Expression, is_keepable, values_of
 from cascade.features.keyword import KeywordFeature, find_values
 from cascade.features.listing import ListingFeature
-from cascade.features.matching import find_matches
+from cascade.features.matching import Found, find_matches
 from cascade.features.numeric import NumberFeature
 from cascade.features.query import QueryFeature
 from cascade.features.terms import AnalysedQueries
@@ -22,6 +23,30 @@ from cascade.features.text import FieldFeature, FieldsFeature
 from cascade.protocols import Feature
 
 CHUNK_ROWS = 32_768
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """Hold features of text fields that differ in their field alone, to be computed together.
+
+    Attributes:
+        feature: Any of them.
+        columns: The field of each and its column in the matrix.
+    """
+
+    feature: FieldFeature
+    columns: Sequence[tuple[str, int]]
+
+    def fill(self, matrix: Float32, found: Found) -> None:
+        """Write their values into the matrix."""
+        for group in found.groups:
+            at = group.at
+            here = [(at[name], column) for name, column in self.columns if name in at]
+            if here:
+                start, stop = min(here)[0], max(here)[0] + 1
+                values = self.feature.of(group.part(start, stop))
+                for i, column in here:
+                    matrix[:, column] = values[:, i - start]
 
 
 class Features:
@@ -49,7 +74,12 @@ class Features:
                     if name not in self._position:
                         raise ValueError(f"{feature.name!r} reads {name!r}, which is not before it")
             self._position[feature.name] = i
-        self._kept = [i for i, f in enumerate(self.features) if is_keepable(f)]
+        kept = {i: f for i, f in enumerate(self.features) if is_keepable(f)}
+        self._blocks = _blocks(kept)
+        self._wide = [(i, f) for i, f in kept.items() if isinstance(f, FieldsFeature) and _plain(f)]
+        together = {i for block in self._blocks for _, i in block.columns}
+        together.update(i for i, _ in self._wide)
+        self._kept = [i for i in kept if i not in together]
         self._fresh = [i for i, f in enumerate(self.features) if not is_keepable(f)]
         read = {name for feature in self.features for name in getattr(feature, "reads", ())}
         self._analyses = {n: a for n, a in sorted((analyses or {}).items()) if n in read}
@@ -125,17 +155,17 @@ class Features:
 
     def _kept_values(self, candidates: Candidates) -> Float32:
         matrix = np.zeros((len(candidates), len(self)), dtype=np.float32)
-        self._find(candidates)
+        read_numbers(candidates, self._numbers)
+        queries = AnalysedQueries(candidates)
+        find_values(candidates, self._keywords, queries)
+        found = find_matches(candidates, self._texts, queries)
+        for block in self._blocks:
+            block.fill(matrix, found)
+        for i, feature in self._wide:
+            matrix[:, i] = feature.of(found)
         self._fill(matrix, self._kept, candidates)
         matrix.flags.writeable = False
         return matrix
-
-    def _find(self, candidates: Candidates) -> None:
-        """Find together what several features read of the same fields."""
-        read_numbers(candidates, self._numbers)
-        queries = AnalysedQueries(candidates)
-        find_matches(candidates, self._texts, queries)
-        find_values(candidates, self._keywords, queries)
 
     def _fill(self, matrix: Float32, columns: Sequence[int], candidates: Candidates) -> None:
         for i in columns:
@@ -184,6 +214,20 @@ def _fields(features: Sequence[Feature], *classes: type) -> tuple[str, ...]:
     return tuple(
         dict.fromkeys(name for feature in reading for name in getattr(feature, "reads", ()))
     )
+
+
+def _blocks(features: Mapping[int, Feature]) -> list[_Block]:
+    """Return the features of text fields, by what they have in common."""
+    alike: dict[Hashable, list[tuple[FieldFeature, int]]] = {}
+    for i, feature in features.items():
+        if isinstance(feature, FieldFeature) and _plain(feature):
+            alike.setdefault(feature.alike, []).append((feature, i))
+    return [_Block(same[0][0], [(f.field, i) for f, i in same]) for same in alike.values()]
+
+
+def _plain(feature: FieldFeature | FieldsFeature) -> bool:
+    """Return whether the feature computes by `of`, as those of this package do."""
+    return type(feature).values in {FieldFeature.values, FieldsFeature.values}
 
 
 def _digest(plain: object) -> str:

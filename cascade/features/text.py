@@ -6,14 +6,15 @@ row or the query has no term in the field's analysis.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Hashable
+from dataclasses import dataclass, fields
+from functools import reduce
 
 import numpy as np
 
 from cascade.candidates import Candidates, Float32, Float64
-from cascade.features.base import BaseFeature, field_of
-from cascade.features.matching import Matches, find_matches, matches_of
+from cascade.features.base import BaseFeature, Bool, field_of
+from cascade.features.matching import Found, Group, Matches, find_field, find_matches
 from cascade.features.registry import feature_kind
 from cascade.features.terms import AnalysedQueries
 from cascade.schema import Kind, Schema
@@ -31,13 +32,22 @@ class FieldFeature(BaseFeature):
 
     field: str = field_of(Kind.TEXT)
 
+    @property
+    def alike(self) -> Hashable:
+        """What is equal for features that differ in name and field alone."""
+        others = (spec.name for spec in fields(self) if spec.name not in {"name", "field"})
+        return type(self), *(getattr(self, name) for name in others)
+
     def values(self, candidates: Candidates) -> Float32:
         """Return float32[n]; NaN for an unknown row and for a query without terms."""
-        matches = matches_of(candidates, self.field)
-        return (self.measured(matches) * matches.defined).astype(np.float32)
+        return self.of(find_field(candidates, self.field))[:, 0]
+
+    def of(self, group: Group) -> Float32:
+        """Return the values of every field of a group, float32[n, F]."""
+        return (self.measured(group.matches) * group.matches.defined).astype(np.float32)
 
     def measured(self, matches: Matches) -> Float64:
-        """Return float64[n] where the row is known and its query has a term."""
+        """Return float64[n, F] where the row is known and its query has a term."""
         raise NotImplementedError
 
 
@@ -55,10 +65,13 @@ class FieldsFeature(BaseFeature):
         if not self.fields:
             raise ValueError("fields: is empty; name at least one text field")
 
-    def matches(self, candidates: Candidates) -> list[Matches]:
-        """Return the matches of each field."""
-        find_matches(candidates, self.fields, AnalysedQueries(candidates))
-        return [matches_of(candidates, name) for name in self.fields]
+    def values(self, candidates: Candidates) -> Float32:
+        """Return float32[n]."""
+        return self.of(find_matches(candidates, self.fields, AnalysedQueries(candidates)))
+
+    def of(self, found: Found) -> Float32:
+        """Return float32[n] of the matches of all fields."""
+        raise NotImplementedError
 
 
 @feature_kind("bm25")
@@ -82,10 +95,9 @@ class Bm25(FieldFeature):
     def __post_init__(self) -> None:
         _check_bm25(self.k1, self.b)
 
-    def values(self, candidates: Candidates) -> Float32:
-        """Return float32[n]; 0 where nothing matches."""
-        score = _bm25(candidates, self.field, self.k1, self.b)
-        return (score * matches_of(candidates, self.field).defined).astype(np.float32)
+    def of(self, group: Group) -> Float32:
+        """Return float32[n, F]; 0 where nothing matches."""
+        return (group.bm25(self.k1, self.b) * group.matches.defined).astype(np.float32)
 
 
 @feature_kind("best_field")
@@ -106,12 +118,13 @@ class BestField(FieldsFeature):
         super().__post_init__()
         _check_bm25(self.k1, self.b)
 
-    def values(self, candidates: Candidates) -> Float32:
+    def of(self, found: Found) -> Float32:
         """Return float32[n]; a field in whose analysis the query has no term is left out."""
-        best = np.full(len(candidates), np.nan)
-        for name, matches in zip(self.fields, self.matches(candidates), strict=True):
-            best = np.fmax(best, _bm25(candidates, name, self.k1, self.b) * matches.defined)
-        return best.astype(np.float32)
+        columns = []
+        for name in self.fields:
+            group, i = found.at(name)
+            columns.append(group.bm25(self.k1, self.b)[:, i] * group.matches.defined[:, i])
+        return reduce(np.fmax, columns).astype(np.float32)
 
 
 @feature_kind("any_coverage")
@@ -130,14 +143,31 @@ class AnyCoverage(FieldsFeature):
             return []
         return ["fields: are analysed in different ways; name fields of one analyser"]
 
-    def values(self, candidates: Candidates) -> Float32:
-        """Return float32[n] from 0 to 1."""
-        found = self.matches(candidates)
-        present = found[0].frequencies > 0
-        for matches in found[1:]:
-            present = present | (matches.frequencies > 0)
-        shares = _share(present.sum(axis=1, dtype=np.float64), found[0].terms)
-        return (shares * found[0].defined).astype(np.float32)
+    def of(self, found: Found) -> Float32:
+        """Return float32[n]; NaN for an unknown row and for a query without terms."""
+        kept = found.across.get(self.fields)
+        if kept is None:
+            kept = found.across[self.fields] = self._across(found)
+        group, i = found.at(self.fields[0])
+        first = group.part(i, i + 1).matches
+        measured = self.weighed(first.terms[:, 0], *kept)
+        return (measured * first.defined[:, 0]).astype(np.float32)
+
+    def weighed(self, terms: Float64, present: Bool, idf: Float64) -> Float64:
+        """Return float64[n].
+
+        Args:
+            terms: float64[n], how many terms the query has.
+            present: bool[n, T], whether each term stands in any field.
+            idf: float64[n, T], the lowest among the fields.
+        """
+        return _share(present.sum(axis=1, dtype=np.float64), terms)
+
+    def _across(self, found: Found) -> tuple[Bool, Float64]:
+        """Return which terms stand in any field, bool[n, T], and their lowest idf."""
+        places = [found.at(name) for name in self.fields]
+        present = reduce(np.logical_or, (g.matches.present[:, i] for g, i in places))
+        return present, reduce(np.minimum, (g.matches.idf[:, i] for g, i in places))
 
 
 @feature_kind("coverage")
@@ -146,8 +176,8 @@ class Coverage(FieldFeature):
     """Return the share of distinct query terms that stand in the field."""
 
     def measured(self, matches: Matches) -> Float64:
-        """Return float64[n] from 0 to 1."""
-        return _share((matches.frequencies > 0).sum(axis=1, dtype=np.float64), matches.terms)
+        """Return float64[n, F] from 0 to 1."""
+        return _share(matches.present.sum(axis=-1, dtype=np.float64), matches.terms)
 
 
 @feature_kind("idf_coverage")
@@ -156,9 +186,8 @@ class IdfCoverage(FieldFeature):
     """Return the share of the query's idf that belongs to terms in the field."""
 
     def measured(self, matches: Matches) -> Float64:
-        """Return float64[n] from 0 to 1."""
-        present = matches.frequencies > 0
-        return _share(matches.total(matches.idf * present), matches.total(matches.idf))
+        """Return float64[n, F] from 0 to 1."""
+        return _share(matches.total(matches.idf * matches.present), matches.idf_total)
 
 
 @feature_kind("missing_idf")
@@ -167,8 +196,8 @@ class MissingIdf(FieldFeature):
     """Return the idf of the rarest query term that the field lacks, 0 if it lacks none."""
 
     def measured(self, matches: Matches) -> Float64:
-        """Return float64[n] of 0 or more."""
-        lacking: Float64 = (matches.idf * (matches.frequencies == 0)).max(axis=1)
+        """Return float64[n, F] of 0 or more."""
+        lacking: Float64 = (matches.idf * ~matches.present).max(axis=-1)
         return lacking
 
 
@@ -178,8 +207,8 @@ class FirstPosition(FieldFeature):
     """Return 1 / p where p is the 1-based position of the first match, 0 without a match."""
 
     def measured(self, matches: Matches) -> Float64:
-        """Return float64[n] from 0 to 1."""
-        return _share(np.ones(len(matches.array)), matches.first, otherwise=0.0)
+        """Return float64[n, F] from 0 to 1."""
+        return _share(1.0, matches.first, otherwise=0.0)
 
 
 @feature_kind("ordered_pairs")
@@ -191,7 +220,7 @@ class OrderedPairs(FieldFeature):
     """
 
     def measured(self, matches: Matches) -> Float64:
-        """Return float64[n] from 0 to 1."""
+        """Return float64[n, F] from 0 to 1."""
         return _share(matches.pairs, matches.query_pairs)
 
 
@@ -201,7 +230,7 @@ class Phrase(FieldFeature):
     """Return 1 where all tokens of the query stand in the field in one run, else 0."""
 
     def measured(self, matches: Matches) -> Float64:
-        """Return float64[n], 0 or 1."""
+        """Return float64[n, F], 0 or 1."""
         return matches.phrase
 
 
@@ -211,7 +240,7 @@ class WholeMatch(FieldFeature):
     """Return 1 where the tokens of the field are those of the query, in order, else 0."""
 
     def measured(self, matches: Matches) -> Float64:
-        """Return float64[n], 0 or 1."""
+        """Return float64[n, F], 0 or 1."""
         return np.where(matches.length == matches.tokens, matches.phrase, 0.0)
 
 
@@ -221,8 +250,8 @@ class QueryDensity(FieldFeature):
     """Return the share of the field's tokens that are query terms, 0 where the field is empty."""
 
     def measured(self, matches: Matches) -> Float64:
-        """Return float64[n] from 0 to 1."""
-        return _share(matches.frequencies.sum(axis=1), matches.length, otherwise=0.0)
+        """Return float64[n, F] from 0 to 1."""
+        return _share(matches.frequencies.sum(axis=-1), matches.length, otherwise=0.0)
 
 
 @feature_kind("length")
@@ -230,10 +259,10 @@ class QueryDensity(FieldFeature):
 class Length(FieldFeature):
     """Return how many tokens the field has; missing for unknown rows alone."""
 
-    def values(self, candidates: Candidates) -> Float32:
-        """Return float32[n] of 0 or more."""
-        length = matches_of(candidates, self.field).length.astype(np.float32)
-        length[candidates.rows < 0] = np.nan
+    def of(self, group: Group) -> Float32:
+        """Return float32[n, F] of 0 or more."""
+        length = group.matches.length.astype(np.float32)
+        length[group.rows < 0] = np.nan
         return length
 
 
@@ -244,28 +273,7 @@ def _check_bm25(k1: float, b: float) -> None:
         raise ValueError(f"b: is {b}; accepted is 0 to 1")
 
 
-def _bm25(candidates: Candidates, field: str, k1: float, b: float) -> Float64:
-    """Return the BM25 of one field, float64[n]; several features read it."""
-    compute = partial(_bm25_of, field=field, k1=k1, b=b)
-    return candidates.derived(("bm25", field, k1, b), compute).astype(np.float64, copy=False)
-
-
-def _bm25_of(candidates: Candidates, field: str, k1: float, b: float) -> Float64:
-    matches = matches_of(candidates, field)
-    statistics = candidates.documents.statistics(field)
-    average = statistics.tokens / statistics.documents if statistics.tokens else 1.0
-    norm = k1 * (1 - b + b * matches.length / average)
-    # Where a term is absent its weight is 0 / norm; k1 = 0 would make that 0 / 0.
-    norm = np.maximum(norm, np.finfo(np.float64).tiny)
-    frequencies, idf = matches.frequencies, matches.idf
-    total = np.zeros(len(norm))
-    for term in range(matches.width):
-        tf = frequencies[:, term]
-        total += idf[:, term] * (k1 + 1) * tf / (tf + norm)
-    return total
-
-
-def _share(part: Float64, whole: Float64, otherwise: float = np.nan) -> Float64:
+def _share(part: Float64 | float, whole: Float64, otherwise: float = np.nan) -> Float64:
     """Return part / whole, and `otherwise` where the whole is 0."""
-    share: Float64 = np.divide(part, whole, out=np.full(len(whole), otherwise), where=whole > 0)
+    share: Float64 = np.divide(part, whole, out=np.full_like(whole, otherwise), where=whole > 0)
     return share

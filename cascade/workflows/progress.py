@@ -40,6 +40,8 @@ class Pace:
         """Note how much is done."""
         now = self.clock()
         self._total = total
+        if self._told and done < self._told[-1][1]:
+            self._told.clear()  # The step began anew, as retrieval does for each stage.
         self._told.append((now, done))
         # One older than the window stays, so that there is always a span to measure.
         while len(self._told) > 2 and self._told[1][0] <= now - self.window_s:

@@ -89,7 +89,10 @@ def divide_log(
         parts, dropped = divide_by_time(latest, split), []
     else:
         firsts = {d: texts[0] for d, texts in by_digest.items()}
-        of = {d: {doc for t in texts for doc in wanted.get(t, ())} for d, texts in by_digest.items()}
+        of = {
+            digest: {doc_id for text in texts for doc_id in wanted.get(text, ())}
+            for digest, texts in by_digest.items()
+        }
         parts, dropped = divide_strictly(firsts, of, split)
     return (
         {part: [t for d in digests for t in by_digest[d]] for part, digests in parts.items()},

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -100,7 +101,7 @@ def test_a_visitor_keeps_its_arm_and_gets_that_cascades_page(folder):
         for body in ({}, {"visitor": "v1", "consent": False}, {"cascade": "plain", "visitor": "v"}):
             assert "experiment" not in serving.ask(text="cup", **body)
     kept = {r.arm for r in RequestLog(folder / "log").requests()}
-    assert kept == {"shop", "plain", None}
+    assert kept == {"stages/shop", "stages/plain", None}
 
 
 def test_an_interleaved_list_holds_both_and_its_pages_fit_together(folder):
@@ -163,6 +164,11 @@ def test_the_report_finds_the_cascade_whose_pages_are_clicked(folder):
     assert report.arms["plain"].delta == pytest.approx(report.arms["plain"].rate - 1.0)
     assert sum(arm.units for arm in report.arms.values()) == 120
     assert not report.ratio.mismatch
+    # Another experiment with the same cascades begins with nobody.
+    renamed = config.settings.experiment.model_copy(update={"name": "again"})
+    again = replace(config, settings=config.settings.model_copy(update={"experiment": renamed}))
+    with pytest.raises(NotFoundError, match="took part in 'again'"):
+        experiment_report(again)
     config_path = str(folder / "cascade.toml")
     done = CliRunner().invoke(main, ["experiment", "--config", config_path, "--json"])
     assert done.exit_code == 0, done.output

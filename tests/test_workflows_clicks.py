@@ -229,3 +229,19 @@ def test_trees_told_the_ranks_are_fitted_another_way():
     told = fit_trees(replace(rows, positions=ranks.ravel()), held, options).predict(probe)
     assert not np.allclose(naive, told)
     assert np.corrcoef(told, probe[:, 0])[0, 1] > 0.5
+
+
+def test_the_texts_asked_last_are_held_out(demo_folder, log, pages, tmp_path):
+    config = configured(
+        demo_folder, tmp_path, "split.by=time", "training.negatives=0", "retrieval.size=50"
+    )
+    prepared = prepared_from_clicks(config, log)
+    last: dict[str, float] = {}
+    for query, time in zip(pages.queries.tolist(), pages.times.tolist(), strict=True):
+        last[pages.texts[query]] = max(time, last.get(pages.texts[query], time))
+    train, held = (
+        [last[text] for text in part.query_ids] for part in (prepared.train, prepared.validation)
+    )
+    assert max(train) <= min(held)
+    later = sum(time > max(held) for time in last.values())
+    assert later == prepared.queries["test"] == round(0.2 * len(last))

@@ -114,3 +114,17 @@ def test_a_log_without_a_page_of_stages_is_refused(shop):
     ranked = [replace(r, route="rank") for r in log.requests("cup blue")]
     with pytest.raises(InputError, match="no row to train on"):
         prepared_from_requests(shop, ranked, events)
+
+
+def test_the_latest_texts_are_tested_on(shop):
+    log, events = parts(shop)
+    text = shop.path.read_text()
+    shop.path.with_name("timely.toml").write_text(text + '\n[split]\nby = "time"\n')
+    config = load_config(shop.path.with_name("timely.toml"))["shop"]
+    later = [replace(r, time=r.time + number) for number, r in enumerate(log.requests())]
+    prepared = prepared_from_requests(config, later, events)
+    parted = prepared.train.times, prepared.validation.times
+    assert [len(times) for times in parted] == [13, 3]
+    assert parted[0].max() < parted[1].min()
+    assert prepared.queries["test"] == 4
+    assert parted[1].max() <= NOON + len(later) - prepared.queries["test"]

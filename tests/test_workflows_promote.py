@@ -100,7 +100,9 @@ def test_a_bound_in_milliseconds_holds_whatever_is_live(shop, started, tmp_path,
     assert refused_by(promote_config(config, judgments=judgments)) == ["latency"]
 
 
-def test_a_model_whose_features_were_others_in_training_is_refused_by_skew(config, judgments):
+def test_a_model_whose_features_were_others_in_training_is_refused_by_skew(
+    config, judgments, tmp_path
+):
     def in_cents(reference):
         rows = np.random.default_rng(0).uniform(100, 20_000, (4_000, 2)).astype(np.float32)
         offsets = np.arange(41) * 100
@@ -113,6 +115,10 @@ def test_a_model_whose_features_were_others_in_training_is_refused_by_skew(confi
     assert refused_by(promotion) == ["skew"]
     assert "price" in promotion.failed[0].detail
     assert "stock" not in promotion.failed[0].detail
+    # A query that finds nothing does not silence the line.
+    with_one_more = tmp_path / "judgments.tsv"
+    with_one_more.write_text(judgments.read_text() + "zeppelin\tnowhere\t1\n")
+    assert refused_by(promote_config(config, judgments=with_one_more)) == ["skew"]
 
 
 def test_a_model_of_other_definitions_is_refused_by_its_fingerprint(config, judgments):

@@ -73,13 +73,16 @@ def test_a_step_asked_for_again_runs_with_all_that_follow(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("error", "status"), [(RefusedError("too bad"), "refused"), (NotFoundError("gone"), "failed")]
+    ("error", "status", "code"),
+    [(RefusedError("too bad"), "refused", 4), (NotFoundError("gone"), "failed", 3)],
 )
-def test_what_follows_a_bad_step_is_not_run_and_the_next_run_begins_there(tmp_path, error, status):
+def test_what_follows_a_bad_step_is_not_run_and_the_next_run_begins_there(
+    tmp_path, error, status, code
+):
     first = Kitchen()
     records = run_steps(first.steps(failing=("two", error)), tmp_path)
     assert statuses(records) == {"one": "done", "two": status, "sum": "not run"}
-    assert records[1].reason == str(error)
+    assert (records[1].reason, records[1].exit_code) == (str(error), code)
     second = Kitchen()
     run_steps(second.steps(), tmp_path)
     assert second.ran == ["two", "sum"]

@@ -131,7 +131,7 @@ class Catalogue:
         at = [self._at(self._number_at, name, "number or date") for name in names]
         if not self._count:
             return np.full((len(rows), len(names)), np.nan)
-        found: Float64 = self._numbers[rows][:, at]
+        found: Float64 = self._numbers.take(rows, axis=0).take(at, axis=1)
         unknown = rows < 0
         if unknown.any():
             found[unknown] = np.nan
@@ -202,19 +202,26 @@ class Catalogue:
 
 def gathered(offsets: Int64, values: Int32, rows: Int32 | Int64) -> Ragged:
     """Return the lists of `rows` from lists in one array; a row below 0 has none."""
-    known = np.maximum(rows, 0).astype(np.int64)
+    ends = np.zeros(len(rows) + 1, dtype=np.int64)
     if len(offsets) < 2:
-        return Ragged(np.zeros(len(rows) + 1, dtype=np.int64), np.empty(0, dtype=np.int32))
+        return Ragged(ends, np.empty(0, dtype=np.int32))
+    unknown = rows < 0
+    absent = unknown.any()
+    # Converted once, since every look-up by other integers converts them again.
+    known = (np.where(unknown, 0, rows) if absent else rows).astype(np.int64, copy=False)
     starts = offsets[known]
-    lengths = np.where(rows < 0, 0, offsets[known + 1] - starts)
-    ends = np.concatenate([[0], np.cumsum(lengths)])
+    lengths = offsets[known + 1] - starts
+    if absent:
+        lengths[unknown] = 0
+    lengths.cumsum(out=ends[1:])
     total = int(ends[-1])
     if total > _COPIED_LENGTH * len(rows):
         pairs = zip(starts.tolist(), (starts + lengths).tolist(), strict=True)
         view = values.data
         copied = bytearray().join([view[start:stop] for start, stop in pairs])
         return Ragged(ends, np.frombuffer(copied, dtype=np.int32))
-    at = np.arange(total) + np.repeat(starts - ends[:-1], lengths)
+    at = (starts - ends[:-1]).repeat(lengths)
+    at += np.arange(total)
     return Ragged(ends, values[at])
 
 

@@ -179,6 +179,8 @@ def progress_lines(out: Console, clock: Callable[[], float] = time.monotonic) ->
 
 def _told_pace(pace: Pace) -> str:
     rate = f"{pace.rate:,.0f} a second"
+    if 0 < pace.rate < 1:
+        rate = f"{1 / pace.rate:,.0f} s each"
     if pace.left_s is None:
         return rate
     return f"{rate}, {timedelta(seconds=round(pace.left_s))} left"

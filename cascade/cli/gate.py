@@ -97,13 +97,15 @@ def history(config_path: Path, overrides: tuple[str, ...], name: str | None, as_
         print_json({"decisions": decisions})
         return
     table = Table("time", "cascade", "decision", "before", "after", "refused by")
+    for column in (table.columns[0], *table.columns[3:5]):
+        column.no_wrap = True
     for decision in decisions:
         table.add_row(
-            time.strftime("%Y-%m-%d %H:%M", time.gmtime(decision.time)),
+            time.strftime("%Y-%m-%d\n%H:%M", time.gmtime(decision.time)),
             decision.cascade,
             decision.action,
-            ", ".join(f"{n}/{v}" for n, v in decision.before.items() if v is not None) or "-",
-            ", ".join(f"{n}/{v}" for n, v in decision.after.items()),
+            "\n".join(f"{n}/{v}" for n, v in decision.before.items() if v is not None) or "-",
+            "\n".join(f"{n}/{v}" for n, v in decision.after.items()),
             ", ".join(str(c["line"]) for c in decision.checks if c["passed"] is False),
         )
     console().print(table)

@@ -23,8 +23,6 @@ from cascade.cli.console import (
 from cascade.workflows.pipeline import STEPS, pipeline_status, run_pipeline
 from cascade.workflows.steps import StepRecord
 
-REFUSED, FAILED = 4, 1
-
 
 @click.group()
 def pipeline() -> None:
@@ -63,7 +61,7 @@ def run(
         _print(report.steps, out)
         out.print(f"{report.seconds:.1f} s of work")
     if report.bad is not None:
-        sys.exit(REFUSED if report.bad.status == "refused" else FAILED)
+        sys.exit(report.bad.exit_code)
 
 
 @pipeline.command()

@@ -128,6 +128,7 @@ def _print_trials(report: TuneReport, out: Console) -> None:
     table = Table("", "trial", report.measure, "to trial 0", "changes", "s")
     for column in table.columns[2:4]:
         column.no_wrap = True
+    table.columns[4].overflow = "fold"
     for place, trial in enumerate(report.trials, 1):
         changes = (f"{_short(key)} {toml_value(v)}" for key, v in trial.overrides.items())
         table.add_row(

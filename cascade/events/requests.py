@@ -101,7 +101,7 @@ class LoggedRequest:
         offset: The ranks before the page.
         size: How many rows were asked for.
         results: The documents of the page.
-        arm: The arm of the experiment that it took part in, None if in none.
+        arm: Experiment and arm that it took part in, as `name/arm`; None if in none.
         teams: Of an interleaved page, which cascade each of `results` is of: 0 the first, 1 the
             other, -1 neither.
     """

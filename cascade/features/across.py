@@ -7,13 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from cascade.candidates import Float64
-from cascade.features.base import Bool
-from cascade.features.matching import total
+from cascade.features.matching import Anywhere, total
 from cascade.features.registry import feature_kind
-from cascade.features.text import AnyCoverage
+from cascade.features.text import AnyCoverage, share
 
 
 @feature_kind("any_idf_coverage")
@@ -25,12 +22,9 @@ class AnyIdfCoverage(AnyCoverage):
         fields: Text fields of the same analyser and synonyms, since a term must mean the same.
     """
 
-    def weighed(self, terms: Float64, present: Bool, idf: Float64) -> Float64:
+    def weighed(self, anywhere: Anywhere) -> Float64:
         """Return float64[n] from 0 to 1."""
-        whole = total(idf)
-        share: Float64 = np.full_like(whole, np.nan)
-        np.divide(total(idf * present), whole, out=share, where=whole > 0)
-        return share
+        return share(total(anywhere.idf * anywhere.present), anywhere.idf_total)
 
 
 @feature_kind("any_missing_idf")
@@ -42,7 +36,7 @@ class AnyMissingIdf(AnyCoverage):
         fields: Text fields of the same analyser and synonyms, since a term must mean the same.
     """
 
-    def weighed(self, terms: Float64, present: Bool, idf: Float64) -> Float64:
+    def weighed(self, anywhere: Anywhere) -> Float64:
         """Return float64[n] of 0 or more."""
-        lacking: Float64 = (idf * ~present).max(axis=1)
+        lacking: Float64 = (anywhere.idf * ~anywhere.present).max(axis=1)
         return lacking

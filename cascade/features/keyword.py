@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cascade.candidates import Candidates, Float32, Float64, Ragged
-from cascade.features.base import BaseFeature, field_of
-from cascade.features.matching import find_hits, joined_lists
+from cascade.candidates import Candidates, Float32, Float64, Int64
+from cascade.features.base import BaseFeature, Bool, field_of
+from cascade.features.hits import find_hits, joined_lists, spans
 from cascade.features.registry import feature_kind
 from cascade.features.terms import AnalysedQueries, QueryTerms
 from cascade.schema import Kind
@@ -116,30 +116,30 @@ def _match(candidates: Candidates, fields: Sequence[str], query: QueryTerms) -> 
             for name, part in zip(fields, parts, strict=True)
         ]
     )
-    starts = [candidates.offsets[:-1] + n * i for i in range(len(fields))]
+    listings, known_terms = spans(candidates.offsets, query, len(fields))
     # A listing's values lie together, so its bounds among them follow from those of its rows.
-    bounds = values.offsets[np.concatenate([*starts, [n * len(fields)]])]
-    hits = find_hits(words, bounds, query.known * len(fields))
+    hits = find_hits(words, values.offsets[listings], known_terms)
     matched = np.bincount(hits.rows, minlength=len(values.values))
     shares = matched / np.maximum(words.lengths, 1)
-    row = values.owners()[hits.rows]
+    row = values.offsets.searchsorted(hits.rows, side="right") - 1
     covered = np.zeros((query.width, n * len(fields)), dtype=np.bool_)
     covered[hits.codes, row] = True
-    terms = np.tile(query.counts[candidates.listing], len(fields))
-    known = np.tile(candidates.rows >= 0, len(fields))
     table = np.empty((4, n * len(fields)))
-    table[_DEFINED] = np.where(known & (values.lengths > 0) & (terms > 0), 1.0, np.nan)
-    table[_SHARE] = _largest(shares, values)
-    table[_COVERED] = covered.sum(axis=0, dtype=np.float64)
-    table[_TERMS] = terms
-    table.flags.writeable = False
-    return [table[:, n * i : n * (i + 1)].T for i in range(len(fields))]
-
-
-def _largest(shares: Float64, values: Ragged) -> Float64:
-    """Return the largest share among each row's values, 0 without any, float64[n]."""
-    largest = np.zeros(len(values.offsets) - 1)
+    blocks = table.reshape(4, len(fields), n)
+    terms = query.counts[candidates.listing]
     filled = values.lengths > 0
+    defined = filled.reshape(len(fields), n) & ((candidates.rows >= 0) & (terms > 0))
+    blocks[_DEFINED] = np.where(defined, 1.0, np.nan)
+    table[_SHARE] = _largest(shares, values.offsets[:-1], filled)
+    table[_COVERED] = covered.sum(axis=0, dtype=np.float64)
+    blocks[_TERMS] = terms
+    table.flags.writeable = False
+    return [block.T for block in blocks.transpose(1, 0, 2)]
+
+
+def _largest(shares: Float64, starts: Int64, filled: Bool) -> Float64:
+    """Return the largest share among each row's values, 0 without any, float64[n]."""
+    largest = np.zeros(len(starts))
     if len(shares):
-        largest[filled] = np.maximum.reduceat(shares, values.offsets[:-1][filled])
+        largest[filled] = np.maximum.reduceat(shares, starts[filled])
     return largest

@@ -7,8 +7,10 @@ order of the rows and the other listings of a batch change no bit.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from cascade.candidates import Candidates, Float32, Float64, Int64
 from cascade.features.base import (
@@ -24,6 +26,8 @@ from cascade.features.base import (
 from cascade.features.engine import ENGINE_SCORE, EngineFeature
 from cascade.features.registry import feature_kind
 from cascade.schema import Kind
+
+_Number = TypeVar("_Number", bound=np.generic)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,29 +56,33 @@ class SortedNumbers:
             numbers: float64[n], NaN where missing.
             listing: int64[n], ascending.
         """
-        present = np.flatnonzero(~np.isnan(numbers))
+        present = (~np.isnan(numbers)).nonzero()[0]
         # Adding 0 makes -0 and 0 one number, which sorting does not order; within float32's
         # bounds no difference or square leaves float64's.
         values, owners = bounded(numbers[present]) + 0.0, listing[present]
         one = not len(owners) or owners[0] == owners[-1]
-        order = np.argsort(values) if one else np.lexsort((values, owners))
+        order = values.argsort() if one else np.lexsort((values, owners))
         values, owners = values[order], owners[order]
         starts = _begins(owners[1:] != owners[:-1], len(owners))
         return cls(values, owners, present[order], starts, _sizes(starts, len(values)))
 
     def means(self, values: Float64) -> Float64:
-        """Return the mean over its listing of each of m sorted values, float64[m]."""
+        """Return the mean over its listing of each of m sorted values, as `spread`."""
         if not len(values):
             return values
-        return np.repeat(np.add.reduceat(values, self.starts) / self.counts, self.counts)
+        return self.spread(np.add.reduceat(values, self.starts) / self.counts)
 
     def firsts(self) -> Float64:
-        """Return the smallest number of its listing for each number, float64[m]."""
-        return np.repeat(self.numbers[self.starts], self.counts)
+        """Return the smallest number of its listing for each number, as `spread`."""
+        return self.spread(self.numbers[self.starts])
 
     def lasts(self) -> Float64:
-        """Return the largest number of its listing for each number, float64[m]."""
-        return np.repeat(self.numbers[self.starts + self.counts - 1], self.counts)
+        """Return the largest number of its listing for each number, as `spread`."""
+        return self.spread(self.numbers[self.starts + self.counts - 1])
+
+    def spread(self, values: NDArray[_Number]) -> NDArray[_Number]:
+        """Return the value of its listing for each number, [m], or [1] for a single listing."""
+        return values if len(values) == 1 else values.repeat(self.counts)
 
     def rows(self, values: Float64, n: int) -> Float32:
         """Return float32[n] with each of m sorted values at its row, NaN elsewhere."""
@@ -158,9 +166,8 @@ class Percentile(ListingFeature):
         changes = (numbers[1:] != numbers[:-1]) | (owners[1:] != owners[:-1])
         begins = _begins(changes, len(numbers))
         sizes = _sizes(begins, len(numbers))
-        before = np.repeat(ordered.starts, ordered.counts)
-        counts = np.repeat(ordered.counts, ordered.counts)
-        return (np.repeat(begins + sizes / 2, sizes) - before) / counts
+        before, counts = ordered.spread(ordered.starts), ordered.spread(ordered.counts)
+        return ((begins + sizes / 2).repeat(sizes) - before) / counts
 
 
 @feature_kind("minmax")
@@ -176,7 +183,7 @@ class MinMax(ListingFeature):
     def compared(self, ordered: SortedNumbers) -> Float64:
         """Return float64[m] from 0 to 1."""
         low, high = ordered.firsts(), ordered.lasts()
-        out = np.zeros(len(low))
+        out = np.zeros(len(ordered.numbers))
         return np.divide(ordered.numbers - low, high - low, out=out, where=high > low)
 
 
@@ -204,7 +211,7 @@ def _begins(changes: Bool, n: int) -> Int64:
     """Return where each run of equal values begins, given where neighbours differ, [n - 1]."""
     new = np.ones(n, dtype=np.bool_)
     new[1:] = changes
-    return np.flatnonzero(new)
+    return new.nonzero()[0]
 
 
 def _sizes(begins: Int64, n: int) -> Int64:

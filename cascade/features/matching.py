@@ -10,35 +10,25 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cascade.candidates import Candidates, Float64, Int32, Int64, Ragged, TextStatistics
+from cascade.candidates import Candidates, Float64, Int32, TextStatistics
 from cascade.features.base import Bool
+from cascade.features.hits import (
+    find_hits,
+    first_hits,
+    joined_lists,
+    pairs_found,
+    phrase_found,
+    spans,
+)
 from cascade.features.terms import NO_TERM, AnalysedQueries, QueryTerms
 
 _DEFINED, _LENGTH, _FIRST, _PAIRS, _PHRASE, _TERMS, _TOKENS, _QUERY_PAIRS, _KNOWN = range(9)
 _FIXED = 9
-
-
-@dataclass(frozen=True, slots=True)
-class Hits:
-    """Hold the places where a term of the row's query stands, ascending.
-
-    Attributes:
-        positions: int64[h] into the flat tokens.
-        codes: int64[h], which of the query's distinct terms stands there.
-        rows: int64[h], the list of tokens that holds the place.
-        linked: bool[h], whether the next hit is the next token of the same list.
-    """
-
-    positions: Int64
-    codes: Int64
-    rows: Int64
-    linked: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -166,11 +156,34 @@ class Group:
         return found
 
     def bm25(self, k1: float, b: float) -> Float64:
-        """Return the BM25 of every field, float64[n, F], computed once."""
+        """Return the BM25 of every field where it is defined, float64[n, F], computed once."""
         found = self._scores.get((k1, b))
         if found is None:
-            found = self._scores[k1, b] = _bm25(self.matches, self.averages, k1, b)
+            scores = _bm25(self.matches, self.averages, k1, b) * self.matches.defined
+            found = self._scores[k1, b] = scores
         return found
+
+
+@dataclass(frozen=True)
+class Anywhere:
+    """Hold what stands in at least one of several fields of one analysis.
+
+    Attributes:
+        terms: float64[n], how many distinct terms the query has.
+        defined: float64[n], 1 where the document is known and the query has a term, else NaN.
+        present: bool[n, T], whether each term stands in any field.
+        idf: float64[n, T], the lowest among the fields, 0 beyond the query's own terms.
+    """
+
+    terms: Float64
+    defined: Float64
+    present: Bool
+    idf: Float64
+
+    @cached_property
+    def idf_total(self) -> Float64:
+        """The sum of the idf of the query's terms, [n]."""
+        return total(self.idf)
 
 
 class Found:
@@ -178,16 +191,30 @@ class Found:
 
     Attributes:
         groups: The fields of one analysis each.
-        across: Keeps what features over the same fields share.
     """
 
     def __init__(self, groups: Sequence[Group]) -> None:
         self.groups = tuple(groups)
-        self.across: dict[tuple[str, ...], tuple[Bool, Float64]] = {}
+        self._anywhere: dict[tuple[str, ...], Anywhere] = {}
+        self._at = {name: (group, i) for group in groups for name, i in group.at.items()}
 
     def at(self, field: str) -> tuple[Group, int]:
         """Return the group that a field is in, and its place there."""
-        return next((group, group.at[field]) for group in self.groups if field in group.at)
+        return self._at[field]
+
+    def anywhere(self, fields: tuple[str, ...]) -> Anywhere:
+        """Return what stands in any of these fields, the same object each time."""
+        found = self._anywhere.get(fields)
+        if found is None:
+            group, first = self.at(fields[0])
+            places, matches = [group.at[name] for name in fields], group.matches
+            found = self._anywhere[fields] = Anywhere(
+                matches.terms[:, first],
+                matches.defined[:, first],
+                np.logical_or.reduce(matches.present[:, places], axis=1),
+                np.minimum.reduce(matches.idf[:, places], axis=1),
+            )
+        return found
 
 
 def total(per_term: NDArray[Any]) -> Float64:
@@ -237,36 +264,6 @@ def find_matches(candidates: Candidates, fields: Sequence[str], queries: Analyse
     return Found(groups)
 
 
-def find_hits(lists: Ragged, listings: Int64, known: Sequence[tuple[Int32, Int64]]) -> Hits:
-    """Return where the terms of each listing's query stand in its lists of tokens.
-
-    Args:
-        lists: m lists of tokens.
-        listings: int64[q + 1], where each listing starts among the m lists.
-        known: For each listing the known terms of its query, as `QueryTerms.known`.
-    """
-    values, offsets = lists.values, lists.offsets
-    bounds = offsets[listings].tolist()
-    positions, codes = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.int64)]
-    for (wanted, code), (start, stop) in zip(known, pairwise(bounds), strict=True):
-        if start == stop or not len(wanted):
-            continue
-        # A comparison with each term streams through the tokens; a look-up would jump.
-        tokens = values[start:stop]
-        found = tokens == wanted[0]
-        for term in wanted[1:]:
-            found |= tokens == term
-        places = np.flatnonzero(found)
-        positions.append(places + start)
-        codes.append(code[np.searchsorted(wanted, tokens[places])])
-    flat = np.concatenate(positions)
-    before = np.searchsorted(flat, offsets)
-    rows = np.repeat(np.arange(len(offsets) - 1), before[1:] - before[:-1])
-    linked = np.zeros(len(flat), dtype=np.bool_)
-    linked[:-1] = (flat[1:] - flat[:-1] == 1) & (rows[1:] == rows[:-1])
-    return Hits(flat, np.concatenate(codes), rows, linked)
-
-
 def match(candidates: Candidates, fields: Sequence[str], query: QueryTerms) -> Float64:
     """Return the array that `Matches` shows of the fields, float64[n, F, 9 + 2T].
 
@@ -278,37 +275,26 @@ def match(candidates: Candidates, fields: Sequence[str], query: QueryTerms) -> F
     documents, n, width = candidates.documents, len(candidates), query.width
     count = len(fields)
     tokens = joined_lists([documents.tokens(name, candidates.rows) for name in fields])
-    starts = [candidates.offsets[:-1] + n * i for i in range(count)]
-    hits = find_hits(tokens, np.concatenate([*starts, [n * count]]), query.known * count)
-    listing = np.tile(candidates.listing, count)
+    hits = find_hits(tokens, *spans(candidates.offsets, query, count))
+    owners = candidates.listing[hits.rows % n]
+    # The value of a single listing is spread over its rows, without a look-up for each.
+    listing = candidates.listing if len(query.terms) > 1 else slice(None)
     # Column by column in memory, since features read whole columns.
     table = np.empty((_FIXED + 2 * width, n * count))
     blocks = table.reshape(len(table), count, n)
-    defined = (candidates.rows >= 0) & (query.counts > 0)[candidates.listing]
+    defined = (candidates.rows >= 0) & (query.counts > 0)[listing]
     blocks[_DEFINED] = np.where(defined, 1.0, np.nan)
     table[_LENGTH] = tokens.lengths
-    table[_FIRST] = _first(hits, tokens.offsets)
-    table[_PAIRS] = _pairs(hits, query, listing)
-    table[_PHRASE] = _phrase(hits, query, listing)
-    blocks[_TERMS : _KNOWN + 1] = query.sizes[:, None, candidates.listing]
-    places = np.bincount(hits.codes * len(listing) + hits.rows, minlength=len(listing) * width)
+    table[_FIRST] = first_hits(hits, tokens.offsets)
+    table[_PAIRS] = pairs_found(hits, query, owners, len(table[0]))
+    table[_PHRASE] = phrase_found(hits, query, owners, len(table[0]))
+    blocks[_TERMS : _KNOWN + 1] = query.sizes[:, None, listing]
+    places = np.bincount(hits.codes * (n * count) + hits.rows, minlength=n * count * width)
     table[_FIXED : _FIXED + width] = places.reshape(width, -1)
-    idf = np.stack([_idf(documents.statistics(name), query) for name in fields], axis=1)
-    blocks[_FIXED + width :] = idf[:, :, candidates.listing]
+    idf = _idf([documents.statistics(name) for name in fields], query)
+    blocks[_FIXED + width :] = idf[:, :, listing]
     table.flags.writeable = False
     return blocks.T
-
-
-def joined_lists(parts: Sequence[Ragged]) -> Ragged:
-    """Return the lists of several parts, one part after the other."""
-    if len(parts) == 1:
-        return parts[0]
-    offsets = np.empty(sum(len(part.offsets) - 1 for part in parts) + 1, dtype=np.int64)
-    at = end = 0
-    for part in parts:
-        np.add(part.offsets, end, out=offsets[at : at + len(part.offsets)])
-        at, end = at + len(part.offsets) - 1, end + len(part.values)
-    return Ragged(offsets, np.concatenate([part.values for part in parts]))
 
 
 def _group(candidates: Candidates, fields: tuple[str, ...], array: Float64) -> Group:
@@ -329,54 +315,22 @@ def _bm25(matches: Matches, averages: Float64, k1: float, b: float) -> Float64:
     return total
 
 
-def _idf(statistics: TextStatistics, query: QueryTerms) -> Float64:
-    """Return ln(1 + (N - df + 0.5) / (df + 0.5)) of each term, float64[T, q].
+def _idf(statistics: Sequence[TextStatistics], query: QueryTerms) -> Float64:
+    """Return ln(1 + (N - df + 0.5) / (df + 0.5)) of each term, float64[T, F, q].
 
     After Robertson and Zaragoza 2009, kept above 0 as Lucene does. By the math library, term by
     term: numpy's logarithm may differ in its last bit with the place in an array.
     """
-    idf = np.zeros((query.width, len(query.terms)))
-    for i, terms in enumerate(query.terms.tolist()):
-        for j, term in enumerate(terms):
-            if term != NO_TERM:
-                df = int(statistics.document_frequency[term]) if term >= 0 else 0
-                idf[j, i] = math.log1p((statistics.documents - df + 0.5) / (df + 0.5))
+    idf = np.zeros((query.width, len(statistics), len(query.terms)))
+    asked = [
+        (i, j, term)
+        for i, terms in enumerate(query.terms.tolist())
+        for j, term in enumerate(terms)
+        if term != NO_TERM
+    ]
+    for f, field_statistics in enumerate(statistics):
+        documents, frequency = field_statistics.documents, field_statistics.document_frequency
+        for i, j, term in asked:
+            df = int(frequency[term]) if term >= 0 else 0
+            idf[j, f, i] = math.log1p((documents - df + 0.5) / (df + 0.5))
     return idf
-
-
-def _first(hits: Hits, offsets: Int64) -> Float64:
-    first = np.zeros(len(offsets) - 1)
-    if len(hits.rows):
-        begins = np.concatenate([[True], hits.rows[1:] != hits.rows[:-1]])
-        rows = hits.rows[begins]
-        first[rows] = hits.positions[begins] - offsets[rows] + 1
-    return first
-
-
-def _pairs(hits: Hits, query: QueryTerms, listing: Int64) -> Float64:
-    n, most = len(listing), int(query.sizes[2].max(initial=0))
-    left = np.flatnonzero(hits.linked) if most else hits.rows[:0]
-    rows = hits.rows[left]
-    pair = query.pairs[listing[rows], hits.codes[left], hits.codes[left + 1]]
-    asked = pair >= 0
-    found = np.zeros((most, n), dtype=np.bool_)
-    found[pair[asked], rows[asked]] = True
-    counts: Float64 = found.sum(axis=0, dtype=np.float64)
-    return counts
-
-
-def _phrase(hits: Hits, query: QueryTerms, listing: Int64) -> Float64:
-    phrase = np.zeros(len(listing))
-    owner = listing[hits.rows]
-    start = np.flatnonzero(hits.codes == query.order[owner, 0])
-    # Each start is followed token by token; a gap or a row's end breaks the run.
-    for step in range(1, query.order.shape[1]):
-        whole = query.sizes[1, owner[start]] == step
-        phrase[hits.rows[start[whole]]] = 1.0
-        start = start[~whole]
-        start = start[hits.linked[start + (step - 1)]]
-        start = start[hits.codes[start + step] == query.order[owner[start], step]]
-        if not len(start):
-            break
-    phrase[hits.rows[start]] = 1.0
-    return phrase

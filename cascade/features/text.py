@@ -13,8 +13,8 @@ from functools import reduce
 import numpy as np
 
 from cascade.candidates import Candidates, Float32, Float64
-from cascade.features.base import BaseFeature, Bool, field_of
-from cascade.features.matching import Found, Group, Matches, find_field, find_matches
+from cascade.features.base import BaseFeature, field_of
+from cascade.features.matching import Anywhere, Found, Group, Matches, find_field, find_matches
 from cascade.features.registry import feature_kind
 from cascade.features.terms import AnalysedQueries
 from cascade.schema import Kind, Schema
@@ -97,7 +97,7 @@ class Bm25(FieldFeature):
 
     def of(self, group: Group) -> Float32:
         """Return float32[n, F]; 0 where nothing matches."""
-        return (group.bm25(self.k1, self.b) * group.matches.defined).astype(np.float32)
+        return group.bm25(self.k1, self.b).astype(np.float32)
 
 
 @feature_kind("best_field")
@@ -123,7 +123,7 @@ class BestField(FieldsFeature):
         columns = []
         for name in self.fields:
             group, i = found.at(name)
-            columns.append(group.bm25(self.k1, self.b)[:, i] * group.matches.defined[:, i])
+            columns.append(group.bm25(self.k1, self.b)[:, i])
         return reduce(np.fmax, columns).astype(np.float32)
 
 
@@ -145,29 +145,12 @@ class AnyCoverage(FieldsFeature):
 
     def of(self, found: Found) -> Float32:
         """Return float32[n]; NaN for an unknown row and for a query without terms."""
-        kept = found.across.get(self.fields)
-        if kept is None:
-            kept = found.across[self.fields] = self._across(found)
-        group, i = found.at(self.fields[0])
-        first = group.part(i, i + 1).matches
-        measured = self.weighed(first.terms[:, 0], *kept)
-        return (measured * first.defined[:, 0]).astype(np.float32)
+        anywhere = found.anywhere(self.fields)
+        return (self.weighed(anywhere) * anywhere.defined).astype(np.float32)
 
-    def weighed(self, terms: Float64, present: Bool, idf: Float64) -> Float64:
-        """Return float64[n].
-
-        Args:
-            terms: float64[n], how many terms the query has.
-            present: bool[n, T], whether each term stands in any field.
-            idf: float64[n, T], the lowest among the fields.
-        """
-        return _share(present.sum(axis=1, dtype=np.float64), terms)
-
-    def _across(self, found: Found) -> tuple[Bool, Float64]:
-        """Return which terms stand in any field, bool[n, T], and their lowest idf."""
-        places = [found.at(name) for name in self.fields]
-        present = reduce(np.logical_or, (g.matches.present[:, i] for g, i in places))
-        return present, reduce(np.minimum, (g.matches.idf[:, i] for g, i in places))
+    def weighed(self, anywhere: Anywhere) -> Float64:
+        """Return float64[n] where the row is known and its query has a term."""
+        return share(anywhere.present.sum(axis=1, dtype=np.float64), anywhere.terms)
 
 
 @feature_kind("coverage")
@@ -177,7 +160,7 @@ class Coverage(FieldFeature):
 
     def measured(self, matches: Matches) -> Float64:
         """Return float64[n, F] from 0 to 1."""
-        return _share(matches.present.sum(axis=-1, dtype=np.float64), matches.terms)
+        return share(matches.present.sum(axis=-1, dtype=np.float64), matches.terms)
 
 
 @feature_kind("idf_coverage")
@@ -187,7 +170,7 @@ class IdfCoverage(FieldFeature):
 
     def measured(self, matches: Matches) -> Float64:
         """Return float64[n, F] from 0 to 1."""
-        return _share(matches.total(matches.idf * matches.present), matches.idf_total)
+        return share(matches.total(matches.idf * matches.present), matches.idf_total)
 
 
 @feature_kind("missing_idf")
@@ -208,7 +191,7 @@ class FirstPosition(FieldFeature):
 
     def measured(self, matches: Matches) -> Float64:
         """Return float64[n, F] from 0 to 1."""
-        return _share(1.0, matches.first, otherwise=0.0)
+        return share(1.0, matches.first, otherwise=0.0)
 
 
 @feature_kind("ordered_pairs")
@@ -221,7 +204,7 @@ class OrderedPairs(FieldFeature):
 
     def measured(self, matches: Matches) -> Float64:
         """Return float64[n, F] from 0 to 1."""
-        return _share(matches.pairs, matches.query_pairs)
+        return share(matches.pairs, matches.query_pairs)
 
 
 @feature_kind("phrase")
@@ -251,7 +234,7 @@ class QueryDensity(FieldFeature):
 
     def measured(self, matches: Matches) -> Float64:
         """Return float64[n, F] from 0 to 1."""
-        return _share(matches.frequencies.sum(axis=-1), matches.length, otherwise=0.0)
+        return share(matches.frequencies.sum(axis=-1), matches.length, otherwise=0.0)
 
 
 @feature_kind("length")
@@ -273,7 +256,8 @@ def _check_bm25(k1: float, b: float) -> None:
         raise ValueError(f"b: is {b}; accepted is 0 to 1")
 
 
-def _share(part: Float64 | float, whole: Float64, otherwise: float = np.nan) -> Float64:
+def share(part: Float64 | float, whole: Float64, otherwise: float = np.nan) -> Float64:
     """Return part / whole, and `otherwise` where the whole is 0."""
-    share: Float64 = np.divide(part, whole, out=np.full_like(whole, otherwise), where=whole > 0)
-    return share
+    shared = np.empty_like(whole)
+    shared.fill(otherwise)
+    return np.divide(part, whole, out=shared, where=whole > 0)

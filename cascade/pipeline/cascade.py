@@ -11,12 +11,12 @@ import numpy as np
 from cascade.business import Business, BusinessTrace
 from cascade.business.where import matches
 from cascade.candidates import Candidates, Documents, Float32, Query
-from cascade.errors import NotFoundError, QueryError
+from cascade.errors import QueryError
 from cascade.filters import both
 from cascade.pipeline.checks import check
 from cascade.pipeline.explain import Origin, explanations, listed
 from cascade.pipeline.exploration import Exploration
-from cascade.pipeline.finding import NOTHING_ADMITTED, Admission, Finder, index_gone
+from cascade.pipeline.finding import NOTHING_ADMITTED, Admission, Finder
 from cascade.pipeline.listing import (
     first_of_groups,
     followed,
@@ -25,12 +25,11 @@ from cascade.pipeline.listing import (
     unknown,
     without,
 )
+from cascade.pipeline.paging import fetched
 from cascade.pipeline.recording import Recording
 from cascade.pipeline.stages import Stage, bypassed, run_stages
 from cascade.pipeline.trace import (
-    MAX_DEPTH,
     Explanation,
-    Item,
     Outcome,
     Page,
     PageRequest,
@@ -113,7 +112,9 @@ class Cascade:
         if after is not None:
             ranked = after(ranked)
         before_fetch = self.clock()
-        items, next_offset, dropped = self._fetched(self.filtered(query), request, ranked)
+        items, next_offset, dropped = fetched(
+            self.engine, self.documents, self.filtered(query), request, ranked
+        )
         ms = {**ranked.trace.ms, "fetch": (self.clock() - before_fetch) * 1e3}
         told: tuple[Explanation, ...] = ()
         if seen is not None:
@@ -374,28 +375,3 @@ class Cascade:
         if seen is not None:
             seen.append(Snapshot(EXPLORATION, explored.candidates, None))
         return explored.candidates, explored.swapped
-
-    def _fetched(
-        self, query: Query, request: PageRequest, ranked: Ranked
-    ) -> tuple[tuple[Item, ...], int | None, int]:
-        """Return the page's items, where the next page begins, and how many rows were gone."""
-        items: list[Item] = []
-        at, dropped, total = request.offset, 0, len(ranked.candidates)
-        while len(items) < request.size and at < total:
-            rows = np.arange(at, min(at + request.size - len(items), total))
-            part = ranked.candidates.take(rows)
-            ids = part.ids()
-            try:
-                found = self.engine.fetch(query, ids, request.fields, request.highlight)
-            except NotFoundError as error:
-                raise index_gone(error) from error
-            for doc_id, score, document in zip(ids, part.scores, found, strict=True):
-                if document is None:
-                    dropped += 1
-                    continue
-                rank = request.offset + len(items) + 1
-                fields = self.documents.schema.shown(document.fields)
-                items.append(Item(doc_id, rank, float(score), fields, document.highlights))
-            at += len(rows)
-        deeper = at < total or not ranked.complete
-        return tuple(items), (at if deeper and at < MAX_DEPTH and items else None), dropped

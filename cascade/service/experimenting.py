@@ -40,6 +40,11 @@ class Arm:
     cascade: str
     other: str | None = None
 
+    @property
+    def label(self) -> str:
+        """Experiment and arm, as the request log has them: arms of two tests may share a name."""
+        return f"{self.experiment}/{self.name}"
+
 
 class Experimenter:
     """Divide requests among the arms of one experiment.

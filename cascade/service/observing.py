@@ -27,7 +27,7 @@ class Served:
         cascade: What answered it; its engine may be closed at any time.
         recording: What the ranking used.
         results: The documents of the page.
-        arm: The arm of the experiment that it took part in, None if in none.
+        arm: Experiment and arm that it took part in, as `name/arm`; None if in none.
         teams: Of an interleaved page, which cascade each document is of; see `experiments`.
     """
 

@@ -139,8 +139,8 @@ class Service:
         elif mixing is not None:
             arm = None  # The page is the first cascade's, and tells nothing of the other.
         if recording is not None:
-            name = arm.name if arm is not None else None
-            outcome = _Outcome(query, request, recording, shown, name, teams)
+            label = arm.label if arm is not None else None
+            outcome = _Outcome(query, request, recording, shown, label, teams)
             self._tell("search", body, cascade, outcome)
         content = answers.search_content(page, following, stale, explain=body.explain)
         if arm is not None:

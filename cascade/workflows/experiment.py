@@ -11,6 +11,7 @@ import numpy as np
 
 from cascade.candidates import Float64
 from cascade.config import Config
+from cascade.config.experiment_settings import ExperimentSettings
 from cascade.errors import InputError, NotFoundError
 from cascade.events.tables import ACTIONS, EventLog
 from cascade.experiments import (
@@ -91,7 +92,7 @@ def experiment_report(config: Config, action: str = "click") -> ExperimentReport
             "clicks on a balanced interleaving are judged with both rankings at hand "
             "(`balanced_credit`), which the log does not keep; use team_draft"
         )
-    rows = _searches(config, settings.unit, action)
+    rows = _searches(config, settings, action)
     followed = sum(bool(row["acted"]) for row in rows)
     if settings.kind == "ab":
         arms = _arms(rows, list(settings.divided()))
@@ -113,8 +114,9 @@ def experiment_report(config: Config, action: str = "click") -> ExperimentReport
     )
 
 
-def _searches(config: Config, unit: str, action: str) -> list[dict[str, Any]]:
+def _searches(config: Config, experiment: ExperimentSettings, action: str) -> list[dict[str, Any]]:
     """Return each first page that took part: arm, unit, results, teams, documents acted on."""
+    arms = {f"{experiment.name}/{arm}": arm for arm in experiment.divided()}
     if config.settings.log.path is None:
         raise InputError(
             "the arms of searches stand in the request log: set log.path, and log.rate to what "
@@ -130,8 +132,9 @@ def _searches(config: Config, unit: str, action: str) -> list[dict[str, Any]]:
         table: Any = connection.sql(
             f"""
             with shown as (
-                select query_id, arm, {columns[unit]} as unit, results, teams
-                from read_parquet(?) where arm is not null and "offset" = 0 and route = 'search'
+                select query_id, arm, {columns[experiment.unit]} as unit, results, teams
+                from read_parquet(?)
+                where list_contains(?, arm) and "offset" = 0 and route = 'search'
             ), acted as (
                 select query_id, list(distinct doc_id) as acted
                 from events where action = ? group by query_id
@@ -139,12 +142,12 @@ def _searches(config: Config, unit: str, action: str) -> list[dict[str, Any]]:
             select shown.query_id, arm, unit, results, teams, acted
             from shown left join acted using (query_id)
             """,
-            params=[[str(path) for path in files], action],
+            params=[[str(path) for path in files], list(arms), action],
         ).to_arrow_table()
     rows: list[dict[str, Any]] = table.to_pylist()
     if not rows:
-        raise NotFoundError(f"no search in {folder} took part in an experiment")
-    return rows
+        raise NotFoundError(f"no search in {folder} took part in {experiment.name!r}")
+    return [{**row, "arm": arms[row["arm"]]} for row in rows]
 
 
 def _arms(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> dict[str, ArmResult]:

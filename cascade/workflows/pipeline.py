@@ -105,7 +105,7 @@ class _Work:
             Step("promote", self._promote, {}, ("gate",)),
         ]
 
-    def _sums(self, files: Mapping[str, Path | None]) -> dict[str, str]:
+    def _sums(self, files: Mapping[str, str | None]) -> dict[str, str]:
         """Return the checksum of each file that is there; its step says if one is missing."""
         found = {name: self.config.resolve(path) for name, path in files.items() if path}
         return {name: sha256_of(path) for name, path in found.items() if path.is_file()}

@@ -84,9 +84,10 @@ def divide_log(
     by_digest: dict[str, list[str]] = {}
     for text in times:
         by_digest.setdefault(text_digest(text), []).append(text)
+    dropped: list[str] = []
     if split.by == "time":
         latest = {d: max(times[t] for t in texts) for d, texts in by_digest.items()}
-        parts, dropped = divide_by_time(latest, split), []
+        parts = divide_by_time(latest, split)
     else:
         firsts = {d: texts[0] for d, texts in by_digest.items()}
         of = {

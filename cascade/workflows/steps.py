@@ -50,6 +50,7 @@ class StepRecord:
         finished: Seconds since 1970.
         result: What it returned.
         reason: Why it was refused or failed.
+        exit_code: What a command ends with for that reason.
     """
 
     name: str
@@ -59,6 +60,7 @@ class StepRecord:
     finished: float = 0.0
     result: Mapping[str, Any] | None = None
     reason: str = ""
+    exit_code: int = 0
 
 
 def run_steps(
@@ -141,15 +143,15 @@ def _ran(step: Step, key: str, found: Mapping[str, StepRecord], folder: Path) ->
     results = {name: r.result for name, r in found.items() if r.result is not None}
     start = time.perf_counter()
     status: Status = "done"
-    result, reason = None, ""
+    result, reason, code = None, "", 0
     try:
         result = dict(step.run(results))
     except RefusedError as error:
-        status, reason = "refused", str(error)
+        status, reason, code = "refused", str(error), error.exit_code
     except CascadeError as error:
-        status, reason = "failed", str(error)
+        status, reason, code = "failed", str(error), error.exit_code
     seconds = time.perf_counter() - start
-    record = StepRecord(step.name, key, status, seconds, time.time(), result, reason)
+    record = StepRecord(step.name, key, status, seconds, time.time(), result, reason, code)
     _write(folder / f"{step.name}.json", record)
     return record
 

@@ -225,6 +225,8 @@ def test_a_feature_from_outside_the_package_registers_a_kind():
 
 
 def test_a_kind_is_taken_once():
-    with pytest.raises(ValueError, match=r"'surface' is taken by cascade\.features\.query:Surface"):
+    with pytest.raises(
+        ValueError, match=r"'surface' is taken by cascade\.features\.context:Surface"
+    ):
         feature_kind("surface")(Features)
     assert KINDS["surface"] is Surface

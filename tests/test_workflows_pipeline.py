@@ -123,3 +123,9 @@ def test_judgments_must_be_named(shop):
         run_pipeline(configured(shop))
     with pytest.raises(InputError, match="there is no file"):
         run_pipeline(configured(shop, "pipeline.judgments='nowhere.tsv'"))
+
+
+def test_rows_without_an_engine_are_refused_at_the_start(shop):
+    config = configured(shop, "judgments.format='svmlight'")
+    with pytest.raises(InputError, match="nothing is held out"):
+        run_pipeline(config, shop / "shop" / "judgments.tsv")

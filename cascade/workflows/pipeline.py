@@ -63,8 +63,14 @@ def run_pipeline(
         told: Told each step's record.
 
     Raises:
-        InputError: If there are no judgments, or another run of this pipeline is under way.
+        InputError: If there are no judgments, the configuration has no engine, or another run of
+            this pipeline is under way.
     """
+    if config.settings.judgments.format == "svmlight":
+        raise InputError(
+            f"{config.path}: rows in SVMlight form are all trained on, so nothing is held out to "
+            "evaluate; run train and models promote --judgments OTHER by themselves"
+        )
     work = _Work(config, _judgments(config, judgments), progress)
     records = run_steps(work.steps(), pipeline_folder(config), again=again, told=told)
     return PipelineReport(records, sum(r.seconds for r in records if r.status != "kept"))

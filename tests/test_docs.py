@@ -30,6 +30,7 @@ PAGES = [
     for path in sorted(ROOT.glob(pattern))
 ]
 PAGE_TIMEOUT_S = 600
+TRAINING_PAGES = {"docs/cli.md", "docs/clicks.md", "docs/training-pipeline.md", "docs/tuning.md"}
 
 RUNNABLE = {"python", "bash", "console"}
 PARSERS = {"toml": tomllib.loads, "json": json.loads}
@@ -129,7 +130,13 @@ def run(page: str, blocks: list[Block], folders: dict[str, Path]) -> None:
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def marked(page: Path):
+    """Return a page as a parameter; those that train many times over wait for a full run."""
+    name = str(page.relative_to(ROOT))
+    return pytest.param(page, id=name, marks=pytest.mark.full if name in TRAINING_PAGES else ())
+
+
+@pytest.mark.parametrize("page", map(marked, PAGES))
 def test_the_blocks_of_a_page_run(page, tmp_path, request):
     name = str(page.relative_to(ROOT))
     blocks = blocks_of(page.read_text("utf-8"))

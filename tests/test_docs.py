@@ -136,7 +136,7 @@ def marked(page: Path):
     return pytest.param(page, id=name, marks=pytest.mark.full if name in TRAINING_PAGES else ())
 
 
-@pytest.mark.parametrize("page", map(marked, PAGES))
+@pytest.mark.parametrize("page", [marked(page) for page in PAGES])
 def test_the_blocks_of_a_page_run(page, tmp_path, request):
     name = str(page.relative_to(ROOT))
     blocks = blocks_of(page.read_text("utf-8"))

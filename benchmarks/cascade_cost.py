@@ -1,8 +1,9 @@
 """A cascade's quality and cost, against its last model run on all that was retrieved.
 
 The peer is the same cascade with the last window as wide as the list: every row gets every feature
-and the costly model's score. The two take turns, query by query, on what retrieval found; timed is
-all that stages do: listing features, features, scoring and ordering. Quality is the first measure
+and the costly model's score. The two take turns on what retrieval found; timed, in processor time,
+is all that stages do: listing features, features, scoring and ordering, once for one request at a
+time as serving does and once for several together as evaluation does. Quality is the first measure
 of the configuration over the queries that training left out. Without options, the demo shop is
 trained and measured.
 """
@@ -13,13 +14,13 @@ import argparse
 import time
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from _shop import indexed, judgments, machine
 
-from cascade.candidates import Candidates, Query
+from cascade.candidates import Candidates, Query, concatenated
 from cascade.config import (
     Config,
     judgments_columns,
@@ -42,22 +43,17 @@ ROUNDS = 3
 LISTINGS = 20_000
 
 
-def fresh(found: Candidates) -> Candidates:
-    """Return the candidates as retrieval gives them, with nothing computed yet."""
-    return found.bare()
-
-
 def with_last(stages: tuple[Stage, ...], window: int) -> tuple[Stage, ...]:
     """Return the stages with another window of the last one."""
     return (*stages[:-1], replace(stages[-1], window=window))
 
 
 def ranked(stages: tuple[Stage, ...], found: Candidates) -> tuple[Candidates, float]:
-    """Return the reordered list and the seconds that it took."""
-    listing = fresh(found)
-    start = time.perf_counter()
-    final, _ = run_stages(stages, listing, NEVER)
-    return final, time.perf_counter() - start
+    """Return the reordered lists and the seconds of processor that it took."""
+    fresh = found.bare()
+    start = time.process_time()
+    final, _ = run_stages(stages, fresh, NEVER)
+    return final, time.process_time() - start
 
 
 def held_out(config: Config, path: Path) -> Judgments:
@@ -69,34 +65,63 @@ def held_out(config: Config, path: Path) -> Judgments:
     return read.only([q for q, text in read.texts.items() if text_digest(text) not in seen])
 
 
+@dataclass(frozen=True)
+class Found:
+    """Hold what was measured, by the window of the last stage.
+
+    Attributes:
+        quality: The mean of the measure.
+        alone_ms: Milliseconds of processor of a request that comes alone.
+        together_ms: Those of a request among several.
+        timed: How many requests were timed.
+    """
+
+    quality: dict[int, float]
+    alone_ms: dict[int, float]
+    together_ms: dict[int, float]
+    timed: int
+
+
 def measured(
-    config: Config, held: Judgments, windows: Sequence[int], most_timed: int
-) -> tuple[dict[int, float], dict[int, float]]:
-    """Return the mean quality and the mean milliseconds by the window of the last stage."""
+    config: Config, held: Judgments, windows: Sequence[int], most_timed: int, batch: int
+) -> Found:
+    """Return quality and cost by the window of the last stage."""
     cascade = unhurried(open_cascade(config))
     (measure, *_) = measures_of(config)
     runs: dict[int, list[tuple[str, ...]]] = {window: [] for window in windows}
-    times: dict[int, list[float]] = {window: [] for window in windows}
+    full: list[Candidates] = []
     settings = config.settings.retrieval
     with closing(cascade.engine):
         at = store_of(config).get(cascade.documents.generation).created
         ask = asked_at(at, cascade.business)
         asked = Asked(minimum_match=settings.minimum_match)
         queries = [ask(query_id, text) for query_id, text in held.texts.items()]
-        for number, query in enumerate(queries):
+        for query in queries:
             found = cascade.engine.retrieve([query], settings.size, asked).candidates
-            best = dict.fromkeys(windows, np.inf)
-            for _ in range(ROUNDS if number < most_timed else 1):
-                for window in windows:
-                    final, seconds = ranked(with_last(cascade.stages, window), found)
-                    best[window] = min(best[window], seconds)
-                    last = tuple(final.take(final.ranks <= 100).ids())
-                    runs[window][number:] = [last]
-            if number < most_timed and len(found) == settings.size:
-                for window in windows:
-                    times[window].append(best[window] * 1e3)
+            if len(full) < most_timed and len(found) == settings.size:
+                full.append(found)
+            for window in windows:
+                final, _ = ranked(with_last(cascade.stages, window), found)
+                runs[window].append(tuple(final.take(final.ranks <= 100).ids()))
+        together = [concatenated(full[i : i + batch]) for i in range(0, len(full), batch)]
+        alone_ms = timed(cascade.stages, full, windows)
+        together_ms = timed(cascade.stages, together, windows)
     quality = {w: _mean(measure, queries, runs[w], held) for w in windows}
-    return quality, {w: float(np.mean(times[w])) for w in windows}
+    return Found(quality, alone_ms, together_ms, len(full))
+
+
+def timed(
+    stages: tuple[Stage, ...], lists: Sequence[Candidates], windows: Sequence[int]
+) -> dict[int, float]:
+    """Return the mean milliseconds of a request by window, the best of some rounds each."""
+    best = {window: np.full(len(lists), np.inf) for window in windows}
+    for _ in range(ROUNDS):
+        for i, found in enumerate(lists):
+            for window in windows:
+                seconds = ranked(with_last(stages, window), found)[1]
+                best[window][i] = min(best[window][i], seconds)
+    requests = sum(len(found.queries) for found in lists)
+    return {window: float(taken.sum()) * 1e3 / requests for window, taken in best.items()}
 
 
 def _mean(
@@ -112,7 +137,8 @@ def main() -> None:
     parser.add_argument("--config", type=Path, help="a configuration whose models are trained")
     parser.add_argument("--set", action="append", default=[], help="as of the other commands")
     parser.add_argument("--judgments", type=Path)
-    parser.add_argument("--timed", type=int, default=200, help="queries that are timed")
+    parser.add_argument("--timed", type=int, default=200, help="requests that are timed")
+    parser.add_argument("--batch", type=int, default=16, help="requests that come together")
     given = parser.parse_args()
     if given.config is None:
         config = indexed(LISTINGS)
@@ -125,18 +151,23 @@ def main() -> None:
     held = held_out(config, path)
     size = config.settings.retrieval.size
     windows = [*(w for w in WINDOWS if w < size), size]
-    quality, ms = measured(config, held, windows, given.timed)
+    found = measured(config, held, windows, given.timed, given.batch)
     names = ", ".join(f"{s.name} {s.window}" for s in config.settings.stages)
     print(f"{config.settings.name}: {names}; {len(held.texts):,} held-out queries")
-    print(machine())
+    print(f"{machine()}; {found.timed} requests timed, alone and by {given.batch}")
+    name = config.settings.evaluation.measures[0]
     print(
-        f"{'last window':>12} {config.settings.evaluation.measures[0]:>10} {'of all':>8}"
-        f" {'ms':>8} {'of all':>8}"
+        f"{'last window':>12} {name:>10} {'of all':>8} {'ms alone':>10} {'of all':>8}"
+        f" {'together':>10} {'of all':>8}"
     )
     for window in windows:
-        kept, share = quality[window] / quality[size], ms[window] / ms[size]
+        quality, alone, together = (
+            (by[window], by[window] / by[size])
+            for by in (found.quality, found.alone_ms, found.together_ms)
+        )
         print(
-            f"{window:>12} {quality[window]:>10.4f} {kept:>8.4f} {ms[window]:>8.2f} {share:>8.1%}"
+            f"{window:>12} {quality[0]:>10.4f} {quality[1]:>8.4f} {alone[0]:>10.2f}"
+            f" {alone[1]:>8.1%} {together[0]:>10.2f} {together[1]:>8.1%}"
         )
 
 

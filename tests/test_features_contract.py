@@ -63,7 +63,7 @@ SETTINGS = {
     "seen_before": {},
     "session_affinity": {"field": "brand"},
     "session_closeness": {"field": "price"},
-    **{kind: {"field": "brand"} for kind in KINDS if kind.startswith("keyword_")},
+    **{kind: {"field": "brand"} for kind in KINDS if kind.startswith(("keyword_", "letter"))},
     **{kind: {"field": name} for kind, name in FIELDS.items()},
     **{kind: {"field": "price"} for kind in ("number", "log", "number_gap")},
 }

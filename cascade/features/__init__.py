@@ -17,6 +17,7 @@ from cascade.features.engine import Column, EngineRank, EngineScore
 from cascade.features.expression import Expression
 from cascade.features.formula import Formula, parse_formula
 from cascade.features.keyword import KeywordCoverage, KeywordInQuery, KeywordMatch
+from cascade.features.letters import LetterCoverage, LetterMatch, LetterOverlap, LettersInQuery
 from cascade.features.listing import EngineScoreRatio, MinMax, Percentile, ZScore
 from cascade.features.named_number import NumberGap
 from cascade.features.numeric import Age, Log, Number
@@ -79,6 +80,10 @@ __all__ = [
     "KeywordInQuery",
     "KeywordMatch",
     "Length",
+    "LetterCoverage",
+    "LetterMatch",
+    "LetterOverlap",
+    "LettersInQuery",
     "Log",
     "MinMax",
     "MissingIdf",

@@ -18,13 +18,13 @@ from cascade.events.tables import EventLog
 from cascade.judgments import JudgmentColumns, read_judgments
 from cascade.training.dataset import Dataset
 from cascade.training.fit import TreeOptions, fit_trees
+from cascade.workflows.click_grades import click_grades, scaled
 from cascade.workflows.clicks import (
     by_search,
-    click_grades,
     prepared_from_clicks,
-    scaled,
     write_click_judgments,
 )
+from cascade.workflows.progress import silent
 
 
 @pytest.fixture(scope="module")
@@ -94,23 +94,27 @@ def test_rates_are_scaled_to_the_highest():
 def test_grades_by_hand(pages):
     # Without a prior the naive grade is the click-through rate, and the unbiased one the sum of
     # clicks over the sum of propensities.
-    settings = ClickSettings(strength=0.0)
+    settings = ClickSettings(strength=0.0, scale="rate")
     clicks, shown = pages.per_pair(pages.clicks), pages.per_pair()
     assert click_grades(pages, settings, None) == pytest.approx(scaled(clicks / shown, 3.0))
     chances = propensities(pages, "pbm")
     looked = pages.per_pair(np.maximum(chances.of(pages.row_surfaces, pages.ranks), 0.5))
-    clipped = ClickSettings(strength=0.0, clip=0.5)
+    clipped = ClickSettings(strength=0.0, clip=0.5, scale="rate")
     expected = scaled(np.minimum(clicks / looked, 1.0), 3.0)
     assert click_grades(pages, clipped, chances) == pytest.approx(expected)
     # A purchase that counts three times a click outweighs it.
-    weighted = ClickSettings(strength=0.0, events={"click": 1.0, "purchase": 3.0})
+    weighted = ClickSettings(strength=0.0, scale="rate", events={"click": 1.0, "purchase": 3.0})
     bought = pages.per_pair(pages.events["purchase"] > 0)
     expected = scaled((clicks + 3 * bought) / shown, 3.0)
     assert click_grades(pages, weighted, None) == pytest.approx(expected)
+    root = click_grades(pages, ClickSettings(strength=0.0), None)
+    assert root == pytest.approx(scaled(np.sqrt(clicks / shown), 3.0))
 
 
 def test_rows_are_those_of_training_on_judgments(demo_folder, log, pages, tmp_path):
-    config = configured(demo_folder, tmp_path, "clicks.debias=none", "clicks.strength=0")
+    config = configured(
+        demo_folder, tmp_path, "clicks.debias=none", "clicks.strength=0", "clicks.prior=common"
+    )
     prepared = prepared_from_clicks(config, log)
     train = prepared.train
     assert prepared.queries["train"] == len(train.query_ids)
@@ -124,6 +128,23 @@ def test_rows_are_those_of_training_on_judgments(demo_folder, log, pages, tmp_pa
     in_training = [pages.texts[q] in kept for q in pages.pair_queries.tolist()]
     assert 0 < clicked.sum() <= pages.per_pair(pages.events["click"])[in_training].sum()
     assert not kept & set(prepared.validation.query_ids)
+
+
+def test_later_stages_draw_rows_anew_with_the_same_grades(demo_folder, log, tmp_path):
+    config = configured(demo_folder, tmp_path, "training.negatives=3", "retrieval.size=200")
+    prepared = prepared_from_clicks(config, log)
+    assert prepared.drawn is not None
+    for again, first in zip(
+        prepared.drawn((), 200, silent), (prepared.train, prepared.validation), strict=True
+    ):
+        assert again.query_ids == first.query_ids
+        assert again.grades == pytest.approx(first.grades, rel=1e-6)
+    # What was shown has a grade above 0, clicked or not, and the sampled rows have none.
+    graded = sum(int((part.grades > 0).sum()) for part in (prepared.train, prepared.validation))
+    assert graded == prepared.train.counts["shown"]
+    clicked = prepared.train.tasks["click"] > 0
+    assert clicked.any()
+    assert prepared.train.grades[clicked].mean() > prepared.train.grades[~clicked].mean()
 
 
 def test_searches_are_listings_in_the_order_that_was_shown(demo_folder, log, tmp_path):

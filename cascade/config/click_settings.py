@@ -30,6 +30,15 @@ class ClickSettings(Settings):
     clip: Annotated[float, Field(gt=0, le=1)] = Field(
         0.05, description="the least propensity; a smaller one counts as this"
     )
+    prior: Literal["features", "common"] = Field(
+        "features",
+        description="what grades of `train --clicks` are drawn to: the rate of rows with such "
+        "features, as strongly as the log itself tells, or the common rate by `strength`",
+    )
+    scale: Literal["root", "rate"] = Field(
+        "root",
+        description="what grades of `train --clicks` follow: the square root of rates, or rates",
+    )
     strength: Annotated[float, Field(ge=0)] = Field(
         5.0,
         description="what the common rate is worth for each pair, in times the usual number of "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
@@ -12,10 +12,9 @@ from typing import IO, Any
 import numpy as np
 
 from cascade.candidates import Float32
-from cascade.config import Config, business_of, features_of, open_engine, schema_of
+from cascade.config import Config
 from cascade.config.click_settings import ClickSettings
 from cascade.config.stage_settings import SplitSettings
-from cascade.config.wire import stage_features
 from cascade.errors import InputError, nearest
 from cascade.events.clicks import (
     MODELS,
@@ -26,16 +25,15 @@ from cascade.events.clicks import (
     likelihood,
     read_pages,
 )
-from cascade.events.clicks.fitted import smoothed, usual
 from cascade.events.clicks.pages import Bool, Float64, Int64
 from cascade.events.propensities import Propensities, propensities
 from cascade.events.tables import EventLog
 from cascade.judgments import Judgments
 from cascade.registry import text_digest
-from cascade.training.dataset import Dataset, Sampling, retrieved_dataset
-from cascade.workflows.clock import clock_of, refuse_unread
-from cascade.workflows.draws import asked_at
-from cascade.workflows.progress import Progress, silent, step
+from cascade.training.dataset import Dataset
+from cascade.workflows.click_grades import gained_by, graded, pair_of, scaled
+from cascade.workflows.draws import drawing_of
+from cascade.workflows.progress import Progress, silent
 from cascade.workflows.split import Part, divide_log
 from cascade.workflows.train import LEAST_QUERIES, Prepared
 
@@ -115,12 +113,6 @@ def write_click_judgments(
     )
 
 
-def scaled(rates: Float64, top: float) -> Float64:
-    """Return rates in proportion, the highest `top`; 0 where all are 0."""
-    highest = float(rates.max()) if len(rates) else 0.0
-    return rates * (top / highest) if highest > 0 else np.zeros_like(rates)
-
-
 def prepared_from_clicks(config: Config, log: Path, progress: Progress = silent) -> Prepared:
     """Return rows to train on from what a log's shoppers were shown and clicked.
 
@@ -146,7 +138,6 @@ def prepared_from_clicks(config: Config, log: Path, progress: Progress = silent)
     progress("read the event log", 0, None)
     pages = read_pages(EventLog(log))
     chances = None if settings.debias == "none" else propensities(pages, settings.propensities)
-    grades = click_grades(pages, settings, chances)
     kept = pages.per_pair() >= settings.minimum_impressions
     parts, dropped = _divided(pages, config.settings.split)
     used = [*parts["train"], *parts["validation"]]
@@ -155,29 +146,22 @@ def prepared_from_clicks(config: Config, log: Path, progress: Progress = silent)
             f"{log} leaves {len(parts['train'])} queries to train on; at least {LEAST_QUERIES} are "
             "needed. [split] says how many are held out"
         )
-    rows, found = _rows(config, _numbered(pages, kept).only(used), progress)
-    pair = rows.grades.astype(np.int64) - 1
-    labelled = replace(
-        rows,
-        grades=np.where(pair >= 0, grades[pair], 0.0).astype(np.float32),
-        tasks={name: _taken(pages.per_pair(n), pair) for name, n in pages.events.items()},
-        counts={
-            "shown": rows.counts["judged"],
-            "sampled": rows.counts["sampled"],
-            "unretrieved": rows.counts["unretrieved"],
-        },
-    )
-    is_train = np.arange(len(used)) < len(parts["train"])
-    train = labelled.select(is_train)
+    drawing = drawing_of(config, _numbered(pages, kept, used), len(parts["train"]))
+    rows = drawing.rows((), config.settings.stages[0].window, progress)
+    progress("grade what was shown", 0, None)
+    grades = graded(config, pages, chances, rows)
+    train, validation = (_labelled(part, grades, pages) for part in rows)
+    drawn = None
     if settings.debias == "lambdarank":
         seed = config.settings.training.seed
-        train = by_search(
-            train, pair[np.repeat(is_train, np.diff(rows.offsets))], pages, settings, seed
-        )
+        train = by_search(train, pair_of(rows[0]), pages, settings, seed)
+    else:
+        drawn = replace(drawing, judgments=_numbered(pages, kept, used, grades)).rows
     return Prepared(
-        **found,
+        schema=drawing.schema,
+        features=drawing.features,
         train=train,
-        validation=labelled.select(~is_train),
+        validation=validation,
         queries={
             **{name: len(ids) for name, ids in parts.items()},
             **({"dropped": len(dropped)} if dropped else {}),
@@ -185,6 +169,7 @@ def prepared_from_clicks(config: Config, log: Path, progress: Progress = silent)
         # What was dropped is neither trained nor tested on.
         trained=sorted({text_digest(text) for text in [*used, *dropped]}),
         source=_source(config, log, pages, chances),
+        drawn=drawn,
     )
 
 
@@ -199,24 +184,19 @@ def _divided(pages: Pages, split: SplitSettings) -> tuple[dict[Part, list[str]],
     return divide_log(dict(zip(pages.texts, last.tolist(), strict=True)), wanted, split)
 
 
-def click_grades(pages: Pages, settings: ClickSettings, chances: Propensities | None) -> Float64:
-    """Return the grade of each pair, float64[p], from 0 to `top_grade`.
-
-    Args:
-        pages: What was shown and clicked.
-        settings: Weights of actions, prior, clip and scale.
-        chances: Propensities of ranks; None takes every impression for seen.
-    """
-    gained = pages.per_pair(_gained(pages, settings))
-    if chances is None:
-        exposed = pages.per_pair()
-    else:
-        looked = chances.of(pages.row_surfaces, pages.ranks)
-        exposed = pages.per_pair(np.maximum(looked, settings.clip))
-    # A row on which everything counted happened is one full trial.
-    top = sum(settings.events.values())
-    prior = settings.strength * usual(exposed)
-    return scaled(smoothed(gained / top, exposed, prior), settings.top_grade)
+def _labelled(rows: Dataset, grades: Float64, pages: Pages) -> Dataset:
+    """Return rows with the grades of their pairs in place of the numbers."""
+    pair = pair_of(rows)
+    return replace(
+        rows,
+        grades=_taken(grades, pair),
+        tasks={name: _taken(pages.per_pair(n), pair) for name, n in pages.events.items()},
+        counts={
+            "shown": rows.counts["judged"],
+            "sampled": rows.counts["sampled"],
+            "unretrieved": rows.counts["unretrieved"],
+        },
+    )
 
 
 def by_search(
@@ -237,7 +217,7 @@ def by_search(
     known = np.flatnonzero(pair >= 0)
     row_of[pair[known]] = known
     here = row_of[pages.pairs] >= 0
-    gained = _gained(pages, settings) * here
+    gained = gained_by(pages, settings) * here
     # A search without a click teaches no order.
     fruitful = np.flatnonzero(np.bincount(pages.page, gained, len(pages.lengths)) > 0)
     drawn = np.random.default_rng(seed).permutation(fruitful)[: settings.searches]
@@ -276,50 +256,23 @@ def _repeated(rows: Dataset, wanted: Bool, listings: Int64) -> tuple[Int64, Int6
     return owners, found[first[owners] + within]
 
 
-def _rows(config: Config, asked: Judgments, progress: Progress) -> tuple[Dataset, dict[str, Any]]:
-    """Return the rows of queries as serving retrieves them, and what they were made with."""
-    settings = config.settings
-    engine, catalogue = open_engine(config, schema_of(config))
-    try:
-        features = features_of(config, catalogue.schema)
-        used = [stage_features(config, s, features, catalogue.schema) for s in settings.stages]
-        time = clock_of(config, catalogue)
-        refuse_unread(config, used, catalogue, time)
-        sampling = Sampling(
-            size=settings.retrieval.size,
-            negatives=settings.training.negatives,
-            minimum_match=settings.retrieval.minimum_match,
-            seed=settings.training.seed,
-            memory_mb=settings.training.memory_mb,
-        )
-        ask = asked_at(time, business_of(config, catalogue.schema))
-        told = step(progress, "retrieve and compute features")
-        rows = retrieved_dataset(engine, features, asked, sampling, ask, told)
-    finally:
-        engine.close()
-    return rows, {"schema": catalogue.schema, "features": features}
-
-
-def _numbered(pages: Pages, kept: Bool) -> Judgments:
-    """Return judgments whose grades are the numbers of the pairs, from 1."""
+def _numbered(
+    pages: Pages, kept: Bool, used: Sequence[str], given: Float64 | None = None
+) -> Judgments:
+    """Return judgments of these texts: what is given for each pair, else its number from 1."""
     if pages.pair_count > MOST_PAIRS:
         raise InputError(
             f"the log shows {pages.pair_count:,} pairs of query and document; at most "
             f"{MOST_PAIRS:,} can be trained on at once. Import fewer days, or a sample"
         )
-    grades: dict[str, dict[str, float]] = {text: {} for text in pages.texts}
+    values = np.arange(1.0, pages.pair_count + 1) if given is None else given
+    grades: dict[str, dict[str, float]] = {text: {} for text in used}
     for number in np.flatnonzero(kept).tolist():
-        document = pages.doc_ids[pages.pair_documents[number]]
-        grades[pages.texts[pages.pair_queries[number]]][document] = number + 1.0
-    return Judgments({text: text for text in pages.texts}, grades)
-
-
-def _gained(pages: Pages, settings: ClickSettings) -> Float64:
-    """Return what the actions on each row count, float64[n], an action once however often."""
-    found = np.zeros(len(pages))
-    for action, weight in settings.events.items():
-        found += weight * (pages.events[action] > 0)
-    return found
+        text = pages.texts[pages.pair_queries[number]]
+        if text in grades:
+            document = pages.doc_ids[pages.pair_documents[number]]
+            grades[text][document] = float(values[number])
+    return Judgments({text: text for text in used}, grades)
 
 
 def _taken(values: Float64, pair: Int64) -> Float32:

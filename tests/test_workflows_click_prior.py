@@ -1,0 +1,53 @@
+"""A prior from features: rates that are planted come back, and own clicks outweigh it in time."""
+
+import numpy as np
+import pytest
+
+from cascade.workflows.click_prior import foreseen, posterior, prior_shape
+
+
+@pytest.fixture(scope="module")
+def planted():
+    rng = np.random.default_rng(3)
+    rows = 6_000
+    matrix = rng.random((rows, 3)).astype(np.float32)
+    mean = 0.01 + 0.12 * (matrix[:, 0] > 0.5)
+    rates = mean * rng.gamma(4.0, 1 / 4.0, rows)
+    looks = rng.gamma(1.0, 20.0, rows) + 0.1
+    clicks = rng.poisson(rates * looks).astype(np.float64)
+    return matrix, mean, rates, looks, clicks, np.arange(rows) // 20 % 5
+
+
+def test_features_foresee_rates_of_queries_that_were_not_learned_from(planted):
+    matrix, mean, _, looks, clicks, folds = planted
+    found = foreseen(matrix, clicks, looks, folds, 0)
+    assert np.corrcoef(found, mean)[0, 1] > 0.9
+    assert found[mean > 0.1].mean() > 3 * found[mean < 0.1].mean()
+    assert (found * looks).sum() == pytest.approx(clicks.sum(), rel=0.05)
+    # A fold is foreseen by the others: which of its rows were clicked does not matter.
+    mixed = clicks.copy()
+    mixed[folds == 2] = np.random.default_rng(4).permutation(clicks[folds == 2])
+    again = foreseen(matrix, mixed, looks, folds, 0)
+    assert again[folds == 2] == pytest.approx(found[folds == 2], rel=1e-6)
+    assert np.abs(again - found)[folds != 2].max() > 1e-3
+
+
+def test_the_spread_of_rates_about_their_mean_is_found(planted):
+    _, mean, _, looks, clicks, _ = planted
+    assert prior_shape(clicks, mean * looks) == pytest.approx(4.0, rel=0.25)
+
+
+def test_posterior_by_hand_and_nearer_than_either_source(planted):
+    _, mean, rates, looks, clicks, _ = planted
+    found = posterior(clicks, looks, mean)
+    k = prior_shape(clicks, mean * looks)
+    # A gamma prior of shape k and mean m, and a Poisson count: (k + clicks) / (k / m + looks).
+    assert found == pytest.approx(np.minimum((k + clicks) / (k / mean + looks), 1.0))
+    error = np.square(found - rates).mean()
+    assert error < np.square(mean - rates).mean()
+    assert error < np.square(clicks / looks - rates).mean()
+
+
+def test_without_a_click_the_rate_is_the_common_one():
+    found = foreseen(np.zeros((4, 1), np.float32), np.zeros(4), np.ones(4), np.arange(4), 0)
+    assert found.tolist() == [0.0] * 4

@@ -32,7 +32,8 @@ class Query:
         id: Names the query in logs, judgments and traces.
         text: What the shopper typed; never read as query syntax.
         filters: What every result must satisfy.
-        preference: The share of each business objective, by name; empty means none.
+        preference: The share of each business objective, by name, or the name of an operating
+            point of the business layer's policy; empty means none.
         session: Ids of the documents that the visitor has seen, the latest last.
         surface: Where the page is shown ("web", "app"), if known.
         time: Seconds since 1970 of the request, the only clock that a feature may read.
@@ -41,7 +42,7 @@ class Query:
     id: str
     text: str
     filters: AllOf = EVERYTHING
-    preference: Mapping[str, float] = field(default_factory=dict)
+    preference: Mapping[str, float] | str = field(default_factory=dict)
     session: tuple[str, ...] = ()
     surface: str | None = None
     time: float = 0.0

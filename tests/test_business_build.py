@@ -145,7 +145,7 @@ def rule(**settings):
 
 
 FIELDS_NUMBER = "accepted: margin, price, seller_age_days, stock"
-RULE_KINDS = "accepted: at_most, boost, bury, exclude, min_stock, pin"
+RULE_KINDS = "accepted: at_least, at_most, boost, bury, diversify, exclude, min_stock, pin"
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,8 @@ RULE_KINDS = "accepted: at_most, boost, bury, exclude, min_stock, pin"
         (
             {"windows": 3},
             "business.windows: unknown key; did you mean 'window'? "
-            "accepted: max_displacement, objectives, preference, rules, window",
+            "accepted: guard_gain, guard_top, max_displacement, max_loss, model, objectives, "
+            "page, policy, preference, rules, window",
         ),
         ({"window": 0}, "business.window: is 0; accepted is a whole number of 1 or more"),
         ({"window": True}, "business.window: is True; accepted is a whole number of 1 or more"),
@@ -245,7 +246,7 @@ RULE_KINDS = "accepted: at_most, boost, bury, exclude, min_stock, pin"
         (
             rule(kind="boost", where={"seller": "us"}, rank=5),
             "business.rules[0].rank: unknown key; did you mean 'ranks'? "
-            "accepted: kind, name, queries, ranks, surfaces, where",
+            "accepted: ends, kind, name, queries, ranks, starts, surfaces, where",
         ),
         (
             rule(kind="boost", where={"seller": "us"}, ranks=0),
@@ -268,6 +269,32 @@ RULE_KINDS = "accepted: at_most, boost, bury, exclude, min_stock, pin"
         (
             rule(kind="at_most", field="seller", count=3, top=3),
             "business.rules[0].count: is 3; accepted is less than top, which is 3",
+        ),
+        (
+            rule(kind="at_least", where={"seller": "us"}, count=5, top=4),
+            "business.rules[0].count: is 5; accepted is at most top, which is 4",
+        ),
+        (
+            rule(kind="diversify", field="seller", gap=5, top=4),
+            "business.rules[0].gap: is 5; accepted is at most top, which is 4",
+        ),
+        (
+            rule(kind="diversify", field="seller", gap=1, top=4),
+            "business.rules[0].gap: is 1; accepted is a whole number of 2 or more",
+        ),
+        (
+            rule(kind="pin", slots={"a": 1}, starts="tomorrow"),
+            "business.rules[0].starts: is 'tomorrow'; accepted is a date, as 2026-11-27, or a "
+            "moment, as 2026-11-27T08:00:00Z",
+        ),
+        (
+            rule(kind="pin", slots={"a": 1}, ends=20261127),
+            "business.rules[0].ends: is 20261127; accepted is a date, as 2026-11-27, or a "
+            "moment, as 2026-11-27T08:00:00Z",
+        ),
+        (
+            rule(kind="pin", slots={"a": 1}, starts="2026-11-28", ends="2026-11-27"),
+            "business.rules[0].ends: is not after starts; accepted is a later date or moment",
         ),
         (
             rule(kind="at_most", field="seller", count=1, top=0),
@@ -315,6 +342,36 @@ def test_one_problem(raw, problem):
         build_business(raw, SCHEMA, "shop.toml")
     assert caught.value.problems == (problem,)
     assert str(caught.value) == f"shop.toml: 1 problem\n  {problem}"
+
+
+@pytest.mark.parametrize(
+    ("written", "starts", "ends"),
+    [
+        # 1 January 2021 is 1609459200; a date that ends a period is part of it.
+        ("starts = 2021-01-01\nends = 2021-01-01", 1609459200, 1609545600),
+        ('starts = "2021-01-01"\nends = "2021-01-02"', 1609459200, 1609632000),
+        ("starts = 2021-01-01T00:00:10\nends = 2021-01-01T00:01:00Z", 1609459210, 1609459260),
+        ("starts = 2021-01-01T01:00:00+01:00", 1609459200, None),
+        ('ends = "2021-01-01T01:00:00+01:00"', None, 1609459200),
+    ],
+)
+def test_dates_of_a_rule(written, starts, ends):
+    text = f'[[rules]]\nname = "p"\nkind = "pin"\nslots = {{ a = 1 }}\n{written}'
+    (found,) = build_business(tomllib.loads(text), SCHEMA).rules.rules
+    assert (found.starts, found.ends) == (starts, ends)
+
+
+def test_an_excluded_document_cannot_be_pinned():
+    schema = Schema("sku", (*SCHEMA.fields, Field("sku", Kind.KEYWORD)))
+    rules = [
+        {"name": "hero", "kind": "pin", "slots": {"L7": 1}},
+        {"name": "recalled", "kind": "exclude", "where": {"sku": ["L6", "L7"]}},
+    ]
+    with pytest.raises(ConfigError) as caught:
+        build_business({"rules": rules}, schema)
+    assert caught.value.problems == (
+        "business.rules: 'hero' and 'recalled' exclude and pin 'L7' for the same requests",
+    )
 
 
 def test_a_table_is_wanted():

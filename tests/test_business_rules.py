@@ -37,11 +37,24 @@ class TestScope:
             ({"surfaces": ("web",)}, "q", None, False),
             ({"queries": ("q",), "surfaces": ("web", "app")}, "q", "app", True),
             ({"queries": ("p",), "surfaces": ("app",)}, "q", "app", False),
+            ({"starts": 1.0}, "q", None, False),
+            ({"ends": 1.0}, "q", None, False),
         ],
     )
     def test_covers(self, scope, text, surface, covered):
         rule = Exclude(name="r", where=OWN, **scope)
         assert rule.covers(Query("1", text, surface=surface)) is covered
+
+    @pytest.mark.parametrize(
+        ("time", "covered"),
+        [(0.0, False), (99.0, False), (100.0, True), (199.9, True), (200, False)],
+    )
+    def test_a_period_ends_before_its_end(self, time, covered):
+        rule = Exclude(name="r", where=OWN, starts=100.0, ends=200.0)
+        assert rule.covers(Query("1", "q", time=time)) is covered
+
+    def test_a_request_without_a_time_is_covered_by_rules_without_dates(self):
+        assert Exclude(name="r", where=OWN).covers(Query("1", "q"))
 
     @pytest.mark.parametrize(
         ("left", "right", "meet"),
@@ -51,6 +64,12 @@ class TestScope:
             ({"queries": ("a",)}, {"queries": ("b",)}, False),
             ({"surfaces": ("web",)}, {"surfaces": ("app",)}, False),
             ({"queries": ("a",)}, {"surfaces": ("app",)}, True),
+            ({"starts": 5.0}, {}, True),
+            ({"starts": 5.0}, {"ends": 6.0}, True),
+            ({"starts": 5.0}, {"ends": 5.0}, False),
+            ({"starts": 5.0, "ends": 7.0}, {"starts": 6.0, "ends": 9.0}, True),
+            ({"starts": 5.0, "ends": 6.0}, {"starts": 6.0, "ends": 9.0}, False),
+            ({"starts": 5.0}, {"ends": 9.0, "queries": ("a",)}, True),
         ],
     )
     def test_meets(self, left, right, meet):

@@ -6,10 +6,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from memory_documents import MemoryDocuments, candidates
 
-from cascade.business.rules import AtMost, Boost, Bury, Exclude, MinStock, Pin
-from cascade.business.ruleset import RuleSet, conflicts, moves
+from cascade.business.rules import (
+    AtLeast,
+    AtMost,
+    Boost,
+    Bury,
+    Diversify,
+    Exclude,
+    MinStock,
+    Pin,
+)
+from cascade.business.ruleset import RuleSet, moves
 from cascade.candidates import Query
-from cascade.errors import ConfigError
 from cascade.filters import EVERYTHING, AllOf, Exists, Not, Range, parse
 from cascade.protocols import Move
 
@@ -67,11 +75,33 @@ class TestApply:
             (Move("up", "d3", 4, 1), Move("two", "d0", 2, 4), Move("pin", "d1", 3, 2)),
         )
 
+    def test_a_row_that_rose_for_a_quota_is_told(self):
+        # The own brand is d3 and d7; the rule asks for both among the first three.
+        floor = AtLeast(name="floor", where=OWN, count=2, top=3)
+        ids, told_moves = told([floor], range(8))
+        assert ids == ["d0", "d3", "d7", "d1", "d2", "d4", "d5", "d6"]
+        assert told_moves == (Move("floor", "d3", 4, 2), Move("floor", "d7", 8, 3))
+
+    def test_a_row_that_keeps_its_distance_is_told(self):
+        mixed = Diversify(name="mixed", field="seller", top=4)
+        # Sellers a a b c: the second a waits for one rank.
+        assert told([mixed], [0, 3, 1, 2]) == (
+            ["d0", "d1", "d3", "d2"],
+            (Move("mixed", "d3", 2, 3),),
+        )
+
     def test_rules_of_other_requests_do_nothing(self):
         others = {"queries": ("hats",)}
         rules = [
             Boost(name="up", where=OWN, **others),
             AtMost(name="two", field="seller", count=1, top=3, surfaces=("app",)),
+            AtLeast(
+                name="floor",
+                where=parse({"seller": "c"}, DOCUMENTS.schema),
+                count=1,
+                top=2,
+                starts=1e9,
+            ),
             pin(scope=others, d3=1),
             Exclude(name="no", where=OWN, **others),
         ]
@@ -106,93 +136,120 @@ class TestRetrieval:
         assert stock.parts == (Range("stock", gte=1.0), Not(Exists("stock")))
 
 
-class TestConflicts:
-    @pytest.mark.parametrize(
-        ("rules", "expected"),
-        [
-            (
-                [pin("a", d1=1), pin("b", d2=1)],
-                "'a' and 'b' both pin to slot 1 ('d1' and 'd2') for the same requests",
-            ),
-            (
-                [pin("a", d1=1), pin("b", d1=4)],
-                "'a' and 'b' pin 'd1' to slot 1 and to slot 4 for the same requests",
-            ),
-            (
-                [pin("a", {"queries": ("Shoes",)}, d1=1), pin("b", {"surfaces": ("web",)}, d2=1)],
-                "'a' and 'b' both pin to slot 1 ('d1' and 'd2') for the same requests",
-            ),
-            (
-                [Bury(name="down", where=OWN), Boost(name="up", where=OWN, ranks=2)],
-                "'down' and 'up' boost and bury the same rows for the same requests",
-            ),
-            (
-                [pin("a", d1=1), Exclude(name="a", where=OWN)],
-                "'a' is the name of 2 rules; give each its own",
-            ),
-        ],
+class TestRefused:
+    documents = MemoryDocuments(
+        {"brand": "keyword", "stock": "number"},
+        [{"brand": ["own"]}, {"brand": ["own"], "stock": 0.0}, {"stock": 3.0}, {"stock": 0.0}],
     )
-    def test_both_rules_are_named(self, rules, expected):
-        assert conflicts(rules) == [expected]
-        with pytest.raises(ConfigError) as caught:
-            RuleSet(tuple(rules))
-        assert caught.value.problems == (expected,)
+    own = parse({"brand": "own"}, documents.schema)
+    stocked = MinStock(name="stocked", field="stock")
 
-    def test_every_conflict_is_told(self):
-        found = conflicts([pin("a", d1=1, d2=2), pin("b", d1=2), pin("c", d3=1)])
-        assert found == [
-            "'a' and 'b' both pin to slot 2 ('d2' and 'd1') for the same requests",
-            "'a' and 'b' pin 'd1' to slot 1 and to slot 2 for the same requests",
-            "'a' and 'c' both pin to slot 1 ('d1' and 'd3') for the same requests",
-        ]
+    def refused(self, *rules, documents=documents, query=QUERY):
+        found = RuleSet(rules).refused(candidates(documents, (query, [0, 1, 2, 3, -1])))
+        return np.flatnonzero(found.rows).tolist(), found.counts
 
-    @pytest.mark.parametrize(
-        "rules",
-        [
-            [pin("a", {"queries": ("shoes",)}, d1=1), pin("b", {"queries": ("hats",)}, d2=1)],
-            [pin("a", {"surfaces": ("web",)}, d1=1), pin("b", {"surfaces": ("app",)}, d1=3)],
-            [pin("a", d1=1), pin("b", d2=2)],
-            [Boost(name="up", where=OWN), Bury(name="down", where=AllOf((Not(OWN),)))],
-        ],
-    )
-    def test_rules_that_never_meet_do_not_conflict(self, rules):
-        assert conflicts(rules) == []
+    def test_rows_that_the_columns_speak_against(self):
+        assert self.refused(self.stocked) == ([1, 3], {"stocked": 2})
+
+    def test_a_row_counts_for_the_first_rule_that_refuses_it(self):
+        own = Exclude(name="own", where=self.own)
+        assert self.refused(self.stocked, own) == ([0, 1, 3], {"stocked": 2, "own": 1})
+        assert self.refused(own, self.stocked) == ([0, 1, 3], {"own": 2, "stocked": 1})
+
+    def test_rules_of_other_requests_refuse_nothing(self):
+        other = MinStock(name="stocked", field="stock", queries=("hats",))
+        assert self.refused(other) == ([], {})
+        assert self.refused() == ([], {})
+
+    def test_a_row_that_the_columns_do_not_know_is_left_to_the_engine(self):
+        strict = MinStock(name="stocked", field="stock", missing="drop")
+        assert self.refused(strict) == ([0, 1, 3], {"stocked": 3})
+
+    def test_a_field_that_is_too_old_to_be_read_is_left_to_the_engine(self):
+        class Late(MemoryDocuments):
+            stale = ("stock",)
+
+        late = Late({"brand": "keyword", "stock": "number"}, self.documents.documents)
+        strict = MinStock(name="stocked", field="stock", missing="drop")
+        assert self.refused(strict, documents=late) == ([], {})
+        own = Exclude(name="own", where=self.own)
+        assert self.refused(strict, own, documents=late) == ([0, 1], {"own": 2})
 
 
-@settings(max_examples=200)
-@given(
-    rows=st.lists(st.integers(0, 39), max_size=40, unique=True),
-    slots=st.dictionaries(st.integers(1, 45), st.integers(0, 39), max_size=4),
-    count=st.integers(1, 3),
-    top=st.integers(4, 12),
-    scores=st.data(),
-)
-def test_all_rules_together_hold_for_any_list(rows, slots, count, top, scores):
-    pinned = {f"d{row}": slot for slot, row in slots.items()}
-    rules = RuleSet(
+def all_rules(slots, count, top, wanted, gap):
+    """Return a rule of each kind; the pins are of documents by their number."""
+    return RuleSet(
         (
-            Pin(name="pin", slots=tuple(pinned.items())),
+            Pin(name="pin", slots=tuple((f"d{row}", slot) for slot, row in slots.items())),
             AtMost(name="quota", field="seller", count=count, top=top),
+            AtLeast(name="floor", where=OWN, count=wanted, top=top),
+            Diversify(name="mixed", field="seller", gap=gap, top=top),
             Boost(name="up", where=OWN, ranks=3),
             Bury(name="down", where=parse({"seller": "a"}, DOCUMENTS.schema)),
         )
     )
-    batch = listing(rows)
-    anything = st.lists(st.floats(width=32), min_size=len(rows), max_size=len(rows))
-    batch = batch.with_scores(np.array(scores.draw(anything), dtype=np.float32))
+
+
+@st.composite
+def lists_and_rules(draw):
+    rows = draw(st.lists(st.integers(0, 39), max_size=40, unique=True))
+    pinned = st.dictionaries(st.integers(1, 45), st.integers(0, 39), max_size=4)
+    slots = draw(pinned)
+    slots = {slot: row for slot, row in slots.items() if list(slots.values()).count(row) == 1}
+    top = draw(st.integers(4, 12))
+    free = max(top - sum(slot <= top for slot in slots), 1)
+    rules = all_rules(
+        slots,
+        draw(st.integers(1, 3)),
+        top,
+        draw(st.integers(1, min(free, 4))),
+        draw(st.integers(2, 4)),
+    )
+    scores = st.lists(st.floats(width=32), min_size=len(rows), max_size=len(rows))
+    return rows, slots, rules, np.array(draw(scores), dtype=np.float32)
+
+
+def check_every_rule(case):
+    rows, slots, rules, scores = case
+    batch = listing(rows).with_scores(scores)
     arrangement = rules.apply(batch)
     ids = batch.take(arrangement.order).ids()
+    pinned = {f"d{row}": slot for slot, row in slots.items()}
     assert sorted(ids) == sorted(batch.ids())
     assert set(arrangement.absent) == set(pinned) - set(ids)
     for doc_id, slot in pinned.items():
         if doc_id in ids and slot <= len(ids):
             assert ids[slot - 1] == doc_id
+    quota, floor = rules.rules[1:3]
     sellers = {f"d{row}": "abc"[row % 3] for row in rows}
-    shown = [sellers[i] for i in ids[:top]]
-    below = [i for i in ids[top:] if i not in pinned]
-    for doc_id in ids[:top]:
-        if doc_id not in pinned and shown.count(sellers[doc_id]) > count:
-            assert all(shown.count(sellers[i]) >= count for i in below)
+    own = {f"d{row}" for row in rows if row % 4 == 3}
+    head, below = ids[: quota.top], [i for i in ids[quota.top :] if i not in pinned]
+    shown = [sellers[i] for i in head]
+    over = [i for i in head if i not in pinned and shown.count(sellers[i]) > quota.count]
+    if over:
+        # Every row that could have come instead is of a seller who has his share.
+        assert all(shown.count(sellers[i]) >= quota.count for i in below)
+    if sum(i in own for i in head) < floor.count:
+        # No wanted row is left that a place in the top could be given to.
+        rest = [i for i in below if i in own]
+        assert all(shown.count(sellers[i]) >= quota.count for i in rest)
     for move in moves(arrangement.shifts, batch):
         assert move.before != move.after
-        assert (move.after < move.before) == (move.rule == "up") or move.rule == "pin"
+        assert move.after < move.before or move.rule != "up"
+        assert move.after > move.before or move.rule not in ("down", "quota", "mixed")
+    # What the scores are does not matter.
+    flat = batch.with_scores(np.zeros(len(rows), dtype=np.float32))
+    assert rules.apply(flat).order.tolist() == arrangement.order.tolist()
+
+
+@settings(max_examples=300)
+@given(lists_and_rules())
+def test_all_rules_together_hold_for_any_list(case):
+    check_every_rule(case)
+
+
+@pytest.mark.full
+@settings(max_examples=10_000)
+@given(lists_and_rules())
+def test_all_rules_together_hold_in_ten_thousand_cases(case):
+    check_every_rule(case)

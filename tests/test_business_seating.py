@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from memory_documents import MemoryDocuments, candidates
 
-from cascade.business.rules import AtMost
+from cascade.business.rules import AtMost, Diversify
 from cascade.business.seating import seated
 from cascade.filters import parse
 
@@ -25,6 +25,10 @@ def of_sellers(letters):
 
 def quota(count, top, field="seller", **more):
     return AtMost(name=f"{field}-{count}-{top}", field=field, count=count, top=top, **more)
+
+
+def gap(ranks, top):
+    return Diversify(name=f"gap-{ranks}-{top}", field="seller", gap=ranks, top=top)
 
 
 def order_of(sellers, *quotas, pins=None):
@@ -71,6 +75,30 @@ class TestByHand:
     def test_a_slot_beyond_the_end_is_the_last_free_one(self):
         assert order_of("abcd", pins={0: 9, 1: 3, 2: 7}) == [3, 2, 0, 1]
 
+    def test_rows_of_one_seller_keep_their_distance(self):
+        assert order_of("aabbcc", gap(2, 6)) == [0, 2, 1, 3, 4, 5]
+        assert order_of("aaabbbccc", gap(3, 9)) == [0, 3, 6, 1, 4, 7, 2, 5, 8]
+        assert order_of("aabcde", gap(3, 3)) == [0, 2, 3, 1, 4, 5]
+
+    def test_a_row_that_kept_its_distance_comes_as_soon_as_it_may(self):
+        assert order_of("aaaabc", gap(2, 4)) == [0, 4, 1, 5, 2, 3]
+
+    def test_rows_too_close_stand_where_nothing_else_is_left(self):
+        assert order_of("aaab", gap(2, 4)) == [0, 3, 1, 2]
+
+    def test_the_distance_is_kept_to_a_pinned_row_above_and_below(self):
+        assert order_of("abaccc", gap(2, 4), pins={2: 1}) == [1, 2, 3, 0, 4, 5]
+
+    def test_a_gap_ends_with_its_top(self):
+        assert order_of("abbb", gap(2, 2)) == [0, 1, 2, 3]
+
+    def test_rows_without_a_seller_need_no_distance(self):
+        assert order_of("..aa.", gap(2, 5)) == [0, 1, 2, 4, 3]
+
+    def test_a_quota_weighs_more_than_a_distance(self):
+        assert order_of("abbbbc", quota(1, 3), gap(2, 2)) == [0, 1, 5, 2, 3, 4]
+        assert order_of("aabb", quota(1, 2), gap(2, 4), pins={2: 1}) == [0, 2, 1, 3]
+
     def test_what_a_quota_passed_over_is_told(self):
         assert seated(of_sellers("aabac"), [quota(1, 3)], {}).passed == {"seller-1-3": [1, 3]}
 
@@ -95,6 +123,11 @@ quotas = st.lists(
     unique=True,
 )
 
+spaced = st.lists(
+    st.tuples(st.sampled_from(["seller", "tag"]), st.integers(2, 5), st.integers(2, 12)),
+    max_size=2,
+)
+
 
 def pins_for(data, count):
     """Draw distinct positions and distinct slots, some beyond the end."""
@@ -105,17 +138,19 @@ def pins_for(data, count):
     return dict(zip(positions, data.draw(slots), strict=True))
 
 
-@settings(max_examples=250)
-@given(lists, quotas, st.data())
-def test_every_slot_keeps_the_promise(documents, drawn, data):
+def check_every_slot(documents, drawn, gaps, data):
     listing = listing_of(documents)
     on_sale = parse({"sale": "y"}, listing.documents.schema)
     made = [
         AtMost(name=str(i), field=field, count=count, top=top, where=on_sale if sale else None)
         for i, (field, count, top, sale) in enumerate(drawn)
     ]
+    spreads = [
+        Diversify(name=f"gap-{i}", field=field, gap=min(gap, top), top=top)
+        for i, (field, gap, top) in enumerate(gaps)
+    ]
     pins = pins_for(data, len(documents))
-    order = seated(listing, made, pins).order.tolist()
+    order = seated(listing, [*spreads, *made], pins).order.tolist()
     assert sorted(order) == list(range(len(documents)))
     for position, slot in pins.items():
         if slot < len(documents):
@@ -140,15 +175,38 @@ def test_every_slot_keeps_the_promise(documents, drawn, data):
         active = [rule for rule in made if slot < rule.top]
         return any(seen[r.name][v] >= r.count for r in active for v in values(row, r))
 
+    def crowds(row, slot):
+        return any(
+            set(documents[row].get(rule.field, [])) & set(documents[other].get(rule.field, []))
+            for rule in spreads
+            if slot < rule.top
+            for at, other in enumerate(order[: rule.top])
+            if 0 < abs(at - slot) < rule.gap and (at < slot or other in pins)
+        )
+
     for slot, row in enumerate(order):
         if row in pins:
             continue
         waiting = sorted(other for other in order[slot:] if other not in pins)
         allowed = [other for other in waiting if not breaks(other, slot)]
-        assert row == (allowed or waiting)[0]
+        apart = [other for other in allowed if not crowds(other, slot)]
+        assert row == (apart or allowed or waiting)[0]
         for rule in made:
             if slot < rule.top:
                 seen[rule.name].update(values(row, rule))
+
+
+@settings(max_examples=300)
+@given(lists, quotas, spaced, st.data())
+def test_every_slot_keeps_the_promise(documents, drawn, gaps, data):
+    check_every_slot(documents, drawn, gaps, data)
+
+
+@pytest.mark.full
+@settings(max_examples=10_000)
+@given(lists, quotas, spaced, st.data())
+def test_every_slot_keeps_the_promise_in_ten_thousand_cases(documents, drawn, gaps, data):
+    check_every_slot(documents, drawn, gaps, data)
 
 
 @settings(max_examples=250)

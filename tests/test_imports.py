@@ -19,7 +19,9 @@ FLOORS = {
         ["behaviour", "candidates", "errors", "filters", "judgments", "schema", "text"], 0
     ),
     **dict.fromkeys(["catalogue", "hosting", "protocols"], 1),
-    **dict.fromkeys(["business", "drift", "engines", "features", "measures", "rankers"], 2),
+    **dict.fromkeys(
+        ["business", "drift", "engines", "features", "market", "measures", "rankers"], 2
+    ),
     **dict.fromkeys(["pipeline", "registry"], 3),
     **dict.fromkeys(["evaluation", "events", "experiments", "indexing", "shop", "training"], 4),
     **dict.fromkeys(["config", "workflows"], 5),

@@ -140,6 +140,32 @@ def test_a_quota_holds_at_its_end(shop):
     assert swaps == set(range(1, 12)) - {5}
 
 
+def test_a_quota_of_wanted_rows_holds_at_its_end(shop):
+    listing = listing_of(shop, 12)
+    quota = {"kind": "at_least", "name": "mix", "where": {"stock": {"gte": 1}}, "count": 2}
+    rules = business_of(shop, {**quota, "top": 5}).rules.rules
+    exploration = Exploration(1.0, head=12)
+    swaps = set()
+    for number in range(60):
+        explored = exploration.apply(asked(listing, f"q{number}"), rules)
+        assert set(explored.candidates.rows[:5].tolist()) == set(range(5))
+        swaps |= set(explored.swapped)
+    assert swaps == set(range(1, 12)) - {5}
+
+
+def test_rows_that_keep_a_distance_are_not_swapped(shop):
+    listing = listing_of(shop, 12)
+    rule = {"kind": "diversify", "name": "mix", "field": "genre", "gap": 2, "top": 5}
+    rules = business_of(shop, rule).rules.rules
+    exploration = Exploration(1.0, head=12)
+    swaps = set()
+    for number in range(60):
+        explored = exploration.apply(asked(listing, f"q{number}"), rules)
+        assert explored.candidates.rows[:5].tolist() == [0, 1, 2, 3, 4]
+        swaps |= set(explored.swapped)
+    assert swaps == set(range(6, 12))
+
+
 def test_rows_that_are_boosted_keep_their_ranks(shop):
     listing = listing_of(shop, 30)
     rule = {"kind": "boost", "name": "push", "where": {"price": {"lt": 10}}}

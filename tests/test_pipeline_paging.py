@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from cascade.business import build_business
 from cascade.candidates import Candidates, Query
 from cascade.errors import DeadlineError, EngineUnavailableError, NotFoundError
+from cascade.filters import EVERYTHING
 from cascade.pipeline import Cascade, PageRequest, Stage
 from cascade.protocols import Asked, Retrieval, Scores
 from tests.bookshop import Bookshop, open_bookshop
@@ -202,3 +203,93 @@ def test_an_index_that_was_removed_is_the_engine_s_fault_and_says_what_to_do(sho
 
     with pytest.raises(EngineUnavailableError, match=r"books-000001.*cascade index rollback"):
         Cascade(Gone(), shop.catalogue, size=50).search(RIVER)
+
+
+class Behind:
+    """An engine whose index lags: it knows nothing of the rules' filters.
+
+    What happens between retrieval and fetch sells documents out.
+    """
+
+    def __init__(self, engine: object, documents: object) -> None:
+        self.engine, self.documents = engine, documents
+        self.sells: list[str] = []
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.engine, name)
+
+    def retrieve(self, queries: object, size: int, asked: Asked, deadline: object) -> Retrieval:
+        plain = [replace(query, filters=EVERYTHING) for query in queries]
+        found = self.engine.retrieve(plain, size, asked, deadline)
+        rows = found.candidates
+        columns = Candidates(rows.queries, rows.offsets, rows.rows, rows.scores, self.documents)
+        return replace(found, candidates=columns)
+
+    def fetch(self, query: Query, *asked: object) -> object:
+        self.documents.sold = frozenset(self.documents.rows(self.sells).tolist())
+        return self.engine.fetch(replace(query, filters=EVERYTHING), *asked)
+
+
+class Selling:
+    """A catalogue in which documents sell out."""
+
+    def __init__(self, catalogue: object) -> None:
+        self.catalogue, self.sold = catalogue, frozenset()
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.catalogue, name)
+
+    def __len__(self) -> int:
+        return len(self.catalogue)
+
+    def numbers(self, names: list[str], rows: np.ndarray) -> np.ndarray:
+        found = self.catalogue.numbers(names, rows).copy()
+        gone = np.isin(rows, list(self.sold))
+        found[:, [name == "stock" for name in names]] *= ~gone[:, None]
+        return found
+
+
+IN_STOCK = {"name": "in-stock", "kind": "min_stock", "field": "stock"}
+
+
+class TestRulesAreCheckedAgain:
+    def behind(self, shop: Bookshop, *rules: dict) -> Cascade:
+        documents = Selling(shop.catalogue)
+        cascade = ruled(shop, ALL, IN_STOCK, *rules)
+        return replace(cascade, engine=Behind(shop.engine, documents), documents=documents)
+
+    def test_what_the_engine_gives_and_a_rule_refuses_is_left_out(self, shop):
+        fresh = ruled(shop, ALL, IN_STOCK).search(RIVER, PageRequest(size=ALL))
+        page = self.behind(shop).search(RIVER, PageRequest(size=ALL))
+        assert {item.id for item in page.items} == {item.id for item in fresh.items}
+        sold_out = ruled(shop, ALL).search(RIVER).total.value - fresh.total.value
+        assert sold_out > 0
+        assert page.trace.refused == {"in-stock": sold_out}
+        assert page.total == fresh.total
+        assert page.trace.retrieved == fresh.trace.retrieved
+        assert fresh.trace.refused == {}
+
+    def test_a_pin_that_a_rule_refuses_is_not_admitted(self, shop):
+        sold_out = next(book["id"] for book in shop.books if book.get("stock") == 0)
+        cascade = self.behind(shop, pin(**{sold_out: 1}))
+        page = cascade.search(Query("1", "winter"), PageRequest(size=ALL))
+        assert sold_out not in [item.id for item in page.items]
+        assert page.trace.admitted == ()
+
+    def test_what_sells_out_while_it_is_ranked_is_not_on_the_page(self, shop):
+        cascade = self.behind(shop)
+        before = ids(cascade, RIVER)
+        cascade.engine.sells = before[1:3]
+        page = cascade.search(RIVER, PageRequest(size=4))
+        assert [item.id for item in page.items] == [before[0], *before[3:6]]
+        assert [item.rank for item in page.items] == [1, 2, 3, 4]
+        assert page.trace.dropped == 2
+        assert page.next_offset == 6
+
+    def test_a_document_that_a_rule_refuses_is_explained_as_filtered(self, shop):
+        cascade = self.behind(shop)
+        listed = set(ids(cascade, RIVER))
+        everything = ids(ruled(shop, ALL), RIVER)
+        sold_out = next(doc_id for doc_id in everything if doc_id not in listed)
+        told = cascade.explain(RIVER, sold_out)
+        assert (told.found, told.final_rank) == ("filtered", None)

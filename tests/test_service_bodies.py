@@ -1,5 +1,7 @@
 """Request bodies: what each refusal says."""
 
+import json
+
 import pytest
 
 from cascade.protocols import Sort
@@ -21,6 +23,12 @@ def test_a_size_that_is_no_whole_number_in_range_is_refused(given):
     assert error.problems == (f"size: is {shown}; accepted is a whole number from 1 to 1,000",)
 
 
+@pytest.mark.parametrize("preference", ["growth", {"revenue": 0.5}])
+def test_a_preference_is_a_point_or_shares(preference):
+    body = decoded(json.dumps({"text": "cup", "preference": preference}).encode(), SearchBody)
+    assert body.preference == preference
+
+
 @pytest.mark.parametrize("size", [1, 1_000])
 def test_sizes_at_the_bounds_are_accepted(size):
     assert decoded(f'{{"text": "cup", "size": {size}}}'.encode(), SearchBody).size == size
@@ -38,6 +46,7 @@ def test_sizes_at_the_bounds_are_accepted(size):
         ('{"text": "", "session": "d1"}', 'session: is "d1"; accepted is a list of strings'),
         ('{"text": "", "preference": {"a": null}}', "preference.a: is null; accepted is a finite"),
         ('{"text": "", "preference": {"a": "1"}}', 'preference.a: is "1"; accepted is a finite'),
+        ('{"text": "", "preference": 3}', "preference: is 3; accepted is an object or a string"),
         ('{"text": "", "budget_ms": 0}', "budget_ms: is 0; accepted is a finite number above 0"),
         ('{"text": "", "offset": -1}', "offset: is -1; accepted is a whole number from 0 to"),
         ('{"text": "", "offset": 0, "cursor": "x"}', "offset and cursor exclude each other"),

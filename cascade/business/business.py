@@ -10,8 +10,9 @@ from functools import cached_property
 import numpy as np
 
 from cascade.business.bounds import bounded_order
-from cascade.business.policy import LinearBlend, Policy, check_preference
-from cascade.business.ruleset import Arrangement, RuleSet, bare, moves
+from cascade.business.guard import Guard, Guarded
+from cascade.business.policy import LinearBlend, Policy, check_point, check_preference
+from cascade.business.ruleset import Arrangement, Refusal, RuleSet, bare, moves
 from cascade.candidates import Candidates, Float32, Int64, Query
 from cascade.errors import ConfigError, QueryError
 from cascade.filters import AllOf
@@ -32,10 +33,14 @@ class BusinessTrace:
         preference: The shares that were asked for, defaults included; zeros are left out.
         order: int64[n], the incoming position of the row at each rank in the end.
         blended: int64[n], the same before the rules.
-        utilities: float32[w] of the window in incoming order, None if the policy did not run.
+        utilities: float32[w] of the window in incoming order as the guard let them through, None
+            if the policy did not run.
         arrangement: What the rules did to the blended list.
         reason: Why the policy's order was not used though a preference asked for one, else "".
         skipped: Whether it was left out for time; with a reason and not skipped, it was reverted.
+        loss: The share of surrogate gain that the policy's order costs, None without a guard.
+        allowed: The share that it may cost, None without a guard.
+        strength: How much of the policy the guard let through: 1 all of it, 0 none.
     """
 
     incoming: Candidates
@@ -46,6 +51,19 @@ class BusinessTrace:
     arrangement: Arrangement
     reason: str = ""
     skipped: bool = False
+    loss: float | None = None
+    allowed: float | None = None
+    strength: float = 1.0
+
+    @property
+    def note(self) -> str:
+        """What the guard held back, "" if nothing."""
+        if self.loss is None or self.strength == 1.0:
+            return ""
+        return (
+            f"guard: strength {self.strength:.3f}, surrogate loss {self.loss:.4f} of "
+            f"{self.allowed:.4f} allowed"
+        )
 
     @property
     def reverted(self) -> bool:
@@ -103,6 +121,9 @@ class Business:
         max_displacement: How many ranks it may carry a row, up or down.
         rules: What holds for certain, on the whole list.
         default_preference: The shares of a request that does not name them.
+        guard: Bounds what the policy may cost each listing; None does not.
+        points: The shares of each operating point that a request may name as its preference.
+        model: The bundle of the policy, as name/version; "" for one that was not learned.
 
     Raises:
         ConfigError: With every setting that cannot be used.
@@ -113,6 +134,9 @@ class Business:
     max_displacement: int = MAX_DISPLACEMENT
     rules: RuleSet = field(default_factory=RuleSet)
     default_preference: Mapping[str, float] = field(default_factory=dict)
+    guard: Guard | None = None
+    points: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    model: str = ""
 
     def __post_init__(self) -> None:
         problems = []
@@ -130,16 +154,25 @@ class Business:
     def preference(self, query: Query) -> dict[str, float]:
         """Return the shares of a request over the default ones, zeros left out.
 
+        The name of an operating point means its shares and no others.
+
         Raises:
-            QueryError: If the request names an unknown objective or an unusable share.
+            QueryError: If the request names an unknown objective or point, or an unusable share.
         """
-        asked = check_preference(query.preference, self.policy.names)
-        merged = {**self.default_preference, **asked}
+        if isinstance(query.preference, str):
+            merged = check_point(query.preference, self.points)
+        else:
+            asked = check_preference(query.preference, self.policy.names)
+            merged = {**self.default_preference, **asked}
         return {name: float(share) for name, share in merged.items() if share}
 
     def retrieval_filter(self, query: Query) -> AllOf:
         """Return what the rules ask of every document, to be joined to the request's filters."""
         return self.rules.retrieval_filter(query)
+
+    def refused(self, candidates: Candidates) -> Refusal:
+        """Return which rows of one listing the rules refuse though the engine gave them."""
+        return self.rules.refused(candidates)
 
     def wanted(self, query: Query) -> tuple[str, ...]:
         """Return the ids of the documents that pins put on this request's list."""
@@ -168,17 +201,28 @@ class Business:
         if len(candidates.queries) != 1:
             raise ValueError(f"{len(candidates.queries)} listings; the business layer takes one")
         preference = self.preference(candidates.queries[0])
-        blended, utilities, reason = np.arange(len(candidates)), None, ""
+        blended, guarded, reason = np.arange(len(candidates)), None, ""
         skipped = bool(preference) and len(candidates) > 0 and not blend
         if skipped:
             reason = "left out: the time of the request was up"
         elif preference and len(candidates):
-            blended, utilities, reason = self._blended(candidates, preference)
+            blended, guarded, reason = self._blended(candidates, preference)
+        utilities = None if guarded is None else guarded.utilities
         listing = bare(candidates)
         arrangement = self.rules.apply(listing if utilities is None else listing.take(blended))
         order = blended[arrangement.order]
         trace = BusinessTrace(
-            candidates, preference, order, blended, utilities, arrangement, reason, skipped
+            candidates,
+            preference,
+            order,
+            blended,
+            utilities,
+            arrangement,
+            reason,
+            skipped,
+            loss=guarded.loss if guarded is not None and self.guard is not None else None,
+            allowed=None if self.guard is None else self.guard.max_loss,
+            strength=1.0 if guarded is None else guarded.strength,
         )
         if np.array_equal(order, np.arange(len(order))):
             return candidates, trace
@@ -212,17 +256,25 @@ class Business:
 
     def _blended(
         self, listing: Candidates, preference: Mapping[str, float]
-    ) -> tuple[Int64, Float32 | None, str]:
+    ) -> tuple[Int64, Guarded | None, str]:
         order = np.arange(len(listing))
         window = self._window(listing)
         try:
-            utilities = _checked(self.policy.utilities(window, preference), len(window))
+            guarded = self._guarded(window, preference)
         except Exception as error:
             # A shopper never gets an error because a policy had one, whatever it raised.
             _LOG.warning("the business policy is left out", exc_info=True)
             return order, None, f"reverted: {type(error).__name__}: {error}"[:300]
-        order[: len(window)] = bounded_order(utilities, self.max_displacement)
-        return order, utilities, ""
+        order[: len(window)] = guarded.order
+        return order, guarded, ""
+
+    def _guarded(self, window: Candidates, preference: Mapping[str, float]) -> Guarded:
+        utilities = _checked(self.policy.utilities(window, preference), len(window))
+        if self.guard is None:
+            order = bounded_order(utilities, self.max_displacement)
+            return Guarded(order, utilities, strength=1.0, loss=0.0)
+        relevance = self.policy.base(window)
+        return self.guard.enforced(window, relevance, utilities, self.max_displacement)
 
 
 def _checked(utilities: Float32, rows: int) -> Float32:

@@ -33,6 +33,13 @@ class Policy(Protocol):
         """
         ...
 
+    def base(self, candidates: Candidates) -> Float32:
+        """Return the utilities of relevance alone, float32[n], never rising with the rank.
+
+        The guard rail falls back towards them; nothing else asks for them.
+        """
+        ...
+
     def values(self, candidates: Candidates) -> Mapping[str, Float32]:
         """Return what utilities are made of, float32[n] by name, for explanations."""
         ...
@@ -63,10 +70,32 @@ class LinearBlend:
                 utilities += share * objective.values(candidates).astype(np.float64)
         return utilities.astype(np.float32)
 
+    def base(self, candidates: Candidates) -> Float32:
+        """Return relevance, float32[n]."""
+        return self.relevance.values(candidates)
+
     def values(self, candidates: Candidates) -> Mapping[str, Float32]:
         """Return relevance and every objective, float32[n] by name."""
         every = {"relevance": self.relevance.values(candidates)}
         return every | {o.name: o.values(candidates) for o in self.objectives}
+
+
+def check_point(name: str, points: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """Return the shares of a named operating point.
+
+    Args:
+        name: What a request gave as its preference.
+        points: The shares of each point there is.
+
+    Raises:
+        QueryError: If there is no such point, naming the nearest.
+    """
+    if name in points:
+        return dict(points[name])
+    known = nearest(name, points, most=len(points))
+    if not points:
+        known = "none is defined, since only a learned policy has them; accepted are shares"
+    raise QueryError(f"preference: {name!r} is no operating point; {known}")
 
 
 def check_preference(preference: Mapping[str, object], names: Iterable[str]) -> dict[str, float]:

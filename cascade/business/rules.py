@@ -1,11 +1,13 @@
 """Rules: hard statements on a list, certain for any scores.
 
-`Exclude` and `MinStock` are compiled into the engine's filter. `Boost` and `Bury` give a new order
-by themselves. `AtMost` and `Pin` bind each other and are seated together, by `seating`.
+`Exclude` and `MinStock` are compiled into the engine's filter and checked again on what it gives.
+`Boost` and `Bury` give a new order by themselves. `AtMost`, `AtLeast`, `Diversify` and `Pin` bind
+each other and are seated together, by `seating`.
 """
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,8 +21,10 @@ from cascade.business.settings import (
     above,
     field_of,
     one_of,
+    read_end,
     read_filter,
     read_slots,
+    read_start,
     read_text,
     read_texts,
     setting,
@@ -62,6 +66,9 @@ class BaseRule:
         name: Names it in traces and messages.
         queries: The texts it is for, as `normalised` compares them; none means every text.
         surfaces: The surfaces it is for; none means every request, also one without a surface.
+        starts: The first moment it is for, in seconds since 1970; None means since ever.
+        ends: The first moment it is no longer for; None means for ever. A rule with either is for
+            no request without a time (`Query.time` of 0).
     """
 
     kind: ClassVar[str] = ""
@@ -69,6 +76,8 @@ class BaseRule:
     name: str = setting(read_text)
     queries: tuple[str, ...] = setting(read_texts, ())
     surfaces: tuple[str, ...] = setting(read_texts, ())
+    starts: float | None = setting(read_start, None)
+    ends: float | None = setting(read_end, None)
 
     @cached_property
     def texts(self) -> frozenset[str]:
@@ -77,19 +86,35 @@ class BaseRule:
 
     def covers(self, query: Query) -> bool:
         """Return whether the rule is for this request."""
-        return (not self.texts or normalised(query.text) in self.texts) and (
-            not self.surfaces or query.surface in self.surfaces
+        return (
+            (not self.texts or normalised(query.text) in self.texts)
+            and (not self.surfaces or query.surface in self.surfaces)
+            and self._lasts(query.time)
         )
 
     def meets(self, other: BaseRule) -> bool:
         """Return whether some request is covered by both rules."""
-        return _overlap(self.texts, other.texts) and _overlap(
-            frozenset(self.surfaces), frozenset(other.surfaces)
+        return (
+            _overlap(self.texts, other.texts)
+            and _overlap(frozenset(self.surfaces), frozenset(other.surfaces))
+            and max(self._period[0], other._period[0]) < min(self._period[1], other._period[1])
         )
 
     def faults(self, schema: Schema) -> list[str]:
         """Return what is wrong between settings, each line beginning with `.setting: `."""
+        if self._period[0] >= self._period[1]:
+            return [".ends: is not after starts; accepted is a later date or moment"]
         return []
+
+    @property
+    def _period(self) -> tuple[float, float]:
+        starts = -math.inf if self.starts is None else self.starts
+        return starts, math.inf if self.ends is None else self.ends
+
+    def _lasts(self, time: float) -> bool:
+        if self.starts is None and self.ends is None:
+            return True
+        return time != 0 and self._period[0] <= time < self._period[1]
 
 
 class RetrievalRule(BaseRule, ABC):
@@ -201,9 +226,15 @@ class Bury(OrderRule):
         return len(falling) - 1 - _raised(falling[::-1], self.ranks)[::-1]
 
 
+class QuotaRule(BaseRule, ABC):
+    """Say something of the first ranks together."""
+
+    top: int
+
+
 @rule_kind("at_most")
 @dataclass(frozen=True, kw_only=True)
-class AtMost(BaseRule):
+class AtMost(QuotaRule):
     """Allow at most `count` rows of each value of a keyword field in the first `top`.
 
     Rows over the quota go just below rank `top` in their order. They stand above it only if
@@ -224,9 +255,64 @@ class AtMost(BaseRule):
 
     def faults(self, schema: Schema) -> list[str]:
         """Return that a quota as large as its top never acts."""
+        found = super().faults(schema)
         if self.count >= self.top:
-            return [f".count: is {self.count}; accepted is less than top, which is {self.top}"]
-        return []
+            found.append(f".count: is {self.count}; accepted is less than top, which is {self.top}")
+        return found
+
+
+@rule_kind("at_least")
+@dataclass(frozen=True, kw_only=True)
+class AtLeast(QuotaRule):
+    """Show at least `count` rows that a filter accepts in the first `top`.
+
+    Where too few stand there, the next ones below rise, no further than to the last ranks of the
+    top that are needed for them. Fewer are shown only if there are no more such rows, or a pin or
+    an `at_most` keeps them out; pinned rows count.
+
+    Attributes:
+        where: The rows that are wanted.
+        count: How many of them.
+        top: The first ranks that the quota is for.
+    """
+
+    where: AllOf = setting(read_filter)  # noqa: RUF009
+    count: int = setting(whole(1))
+    top: int = setting(whole(1))
+
+    def faults(self, schema: Schema) -> list[str]:
+        """Return that a top has no room for so many."""
+        found = super().faults(schema)
+        if self.count > self.top:
+            found.append(f".count: is {self.count}; accepted is at most top, which is {self.top}")
+        return found
+
+
+@rule_kind("diversify")
+@dataclass(frozen=True, kw_only=True)
+class Diversify(QuotaRule):
+    """Keep rows of one value of a keyword field at least `gap` ranks apart in the first `top`.
+
+    A rank goes to the first row below that keeps the distance to the rows of its value, those
+    that are pinned among them. If no row that may stand there does, to the first that may. A row
+    without a value is free, and one with many values keeps its distance for each.
+
+    Attributes:
+        field: The keyword field, as the brand.
+        top: The first ranks that the rule is for.
+        gap: How far apart; 2 means that no two of a value are neighbours.
+    """
+
+    field: str = setting(field_of(Kind.KEYWORD))
+    top: int = setting(whole(2))
+    gap: int = setting(whole(2), 2)
+
+    def faults(self, schema: Schema) -> list[str]:
+        """Return that a gap larger than the top says no more than one as large."""
+        found = super().faults(schema)
+        if self.gap > self.top:
+            found.append(f".gap: is {self.gap}; accepted is at most top, which is {self.top}")
+        return found
 
 
 @rule_kind("pin")

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import combinations
 
 import numpy as np
+from numpy.typing import NDArray
 
-from cascade.business.rules import AtMost, BaseRule, Boost, Bury, OrderRule, Pin, RetrievalRule
+from cascade.business.conflicts import conflicts
+from cascade.business.rules import BaseRule, OrderRule, Pin, QuotaRule, RetrievalRule
 from cascade.business.seating import seated
+from cascade.business.where import matches
 from cascade.candidates import Candidates, Int64, Query
 from cascade.errors import ConfigError
-from cascade.filters import EVERYTHING, AllOf
+from cascade.filters import EVERYTHING, AllOf, fields_of
 from cascade.protocols import Move
 
 
@@ -49,6 +51,19 @@ class Arrangement:
     absent: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Say which rows the retrieval rules refuse.
+
+    Attributes:
+        rows: bool[n].
+        counts: How many rows each rule refuses, by its name; a row counts for the first.
+    """
+
+    rows: NDArray[np.bool_]
+    counts: Mapping[str, int]
+
+
 @dataclass(frozen=True)
 class RuleSet:
     """Hold rules that do not contradict each other.
@@ -76,8 +91,8 @@ class RuleSet:
         return tuple(rule for rule in self.rules if isinstance(rule, OrderRule))
 
     @cached_property
-    def _quotas(self) -> tuple[AtMost, ...]:
-        return tuple(rule for rule in self.rules if isinstance(rule, AtMost))
+    def _quotas(self) -> tuple[QuotaRule, ...]:
+        return tuple(rule for rule in self.rules if isinstance(rule, QuotaRule))
 
     @cached_property
     def _pins(self) -> tuple[Pin, ...]:
@@ -87,6 +102,27 @@ class RuleSet:
         """Return what exclusions and minimum stock ask of every document of this request."""
         parts = tuple(rule.condition() for rule in self._retrieval if rule.covers(query))
         return AllOf(parts) if parts else EVERYTHING
+
+    def refused(self, candidates: Candidates) -> Refusal:
+        """Return which rows of one listing its retrieval rules refuse, by what is known of them.
+
+        A document's columns may be newer than the engine's index: stock that fell, a brand that
+        was withdrawn. Rows that the columns do not know, and conditions on a field whose values
+        are too old to be read, are left to the engine.
+        """
+        query, documents = candidates.queries[0], candidates.documents
+        rows = np.zeros(len(candidates), dtype=np.bool_)
+        counts: dict[str, int] = {}
+        for rule in self._retrieval:
+            if not rule.covers(query) or not fields_of(rule.condition()).isdisjoint(
+                documents.stale
+            ):
+                continue
+            found = ~matches(rule.condition(), candidates) & (candidates.rows >= 0) & ~rows
+            if found.any():
+                counts[rule.name] = int(np.count_nonzero(found))
+                rows |= found
+        return Refusal(rows, counts)
 
     def wanted(self, query: Query) -> tuple[str, ...]:
         """Return the ids of the documents that pins put on this request's list."""
@@ -122,26 +158,13 @@ class RuleSet:
         rank = _inverse(seating.order)
         for quota in quotas:
             passed = np.array(seating.passed[quota.name], dtype=np.int64)
-            passed = np.unique(passed[rank[passed] > passed])
-            shifts += _some(quota, passed, rank, order)
+            raised = np.array(seating.raised[quota.name], dtype=np.int64)
+            fell, rose = passed[rank[passed] > passed], raised[rank[raised] < raised]
+            shifts += _some(quota, np.union1d(fell, rose), rank, order)
         for name, held in places.items():
             moved = np.array([p for p, _ in held if rank[p] != p], dtype=np.int64)
             shifts += _some(next(p for p in pins if p.name == name), moved, rank, order)
         return Arrangement(order[seating.order], tuple(shifts), absent)
-
-
-def conflicts(rules: Sequence[BaseRule]) -> list[str]:
-    """Return one line for each two rules that cannot hold together, naming both."""
-    found = [
-        f"{name!r} is the name of {count} rules; give each its own"
-        for name, count in _counted(rule.name for rule in rules).items()
-        if count > 1
-    ]
-    for left, right in combinations(rules, 2):
-        if left.meets(right):
-            names = f"{left.name!r} and {right.name!r}"
-            found += [f"{names} {fault} for the same requests" for fault in _clash(left, right)]
-    return found
 
 
 def bare(candidates: Candidates) -> Candidates:
@@ -168,34 +191,6 @@ def moves(shifts: Iterable[Shift], candidates: Candidates) -> tuple[Move, ...]:
             strict=True,
         )
     )
-
-
-def _counted(names: Iterable[str]) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for name in names:
-        counts[name] = counts.get(name, 0) + 1
-    return counts
-
-
-def _clash(left: BaseRule, right: BaseRule) -> list[str]:
-    if isinstance(left, Pin) and isinstance(right, Pin):
-        slots = {slot: doc_id for doc_id, slot in left.slots}
-        mine = dict(left.slots)
-        same_slot = [
-            f"both pin to slot {slot} ({slots[slot]!r} and {doc_id!r})"
-            for doc_id, slot in right.slots
-            if slot in slots
-        ]
-        same_document = [
-            f"pin {doc_id!r} to slot {mine[doc_id]} and to slot {slot}"
-            for doc_id, slot in right.slots
-            if mine.get(doc_id, slot) != slot
-        ]
-        return same_slot + same_document
-    opposite = {type(left), type(right)} == {Boost, Bury}
-    if opposite and getattr(left, "where", None) == getattr(right, "where", None):
-        return ["boost and bury the same rows"]
-    return []
 
 
 def _positions(candidates: Candidates, ids: Sequence[str]) -> list[int]:

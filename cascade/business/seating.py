@@ -2,35 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from cascade.business.rules import AtMost
+from cascade.business.reserving import Floor, Reserve
+from cascade.business.rules import AtLeast, AtMost, Diversify, QuotaRule
+from cascade.business.tallies import Limit, Spread
 from cascade.business.where import matches
 from cascade.candidates import Candidates, Int64
+
+Bool = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
 class Seating:
-    """Hold an order, and the rows that a quota passed over.
+    """Hold an order, and the rows that a quota moved.
 
     Attributes:
         order: int64[n], the former position of the row at each rank.
         passed: For each quota's name the former positions of the rows that it held back.
+        raised: For each quota's name those of the rows that it let pass others.
     """
 
     order: Int64
     passed: Mapping[str, Sequence[int]]
+    raised: Mapping[str, Sequence[int]]
 
 
-def seated(candidates: Candidates, quotas: Sequence[AtMost], pins: Mapping[int, int]) -> Seating:
+def seated(candidates: Candidates, quotas: Sequence[QuotaRule], pins: Mapping[int, int]) -> Seating:
     """Return one listing in an order that keeps pins and quotas.
 
-    Slots are filled from the top. A slot without a pin takes the first row that is left and breaks
-    no quota of that slot; pinned rows are counted beforehand, wherever their slot lies in the
-    quota's top. If every row that is left breaks one, the first of them is taken.
+    Slots are filled from the top; pinned rows count beforehand, wherever their slot lies in a
+    quota's top. A slot without a pin takes the first row that is left of the best kind there is:
+
+    1. it breaks no `AtMost`, leaves enough rows and slots to every `AtLeast`, and is far enough
+       from its like for every `Diversify`;
+    2. the same, but for `Diversify`;
+    3. it breaks an `AtMost`, as all that are left do.
 
     Args:
         candidates: One listing.
@@ -39,94 +50,108 @@ def seated(candidates: Candidates, quotas: Sequence[AtMost], pins: Mapping[int, 
     """
     count = len(candidates)
     slots = _within(pins, count)
-    pinned = np.zeros(count, dtype=np.bool_)
-    pinned[list(slots.values())] = True
-    waiting: list[int] = np.flatnonzero(~pinned).tolist()
-    tallies = [_Tally.of(quota, candidates) for quota in quotas]
-    for tally in tallies:
-        for slot, position in slots.items():
-            if slot < tally.top:
-                tally.add(position)
-
-    sequence: list[int] = []
-    passed: dict[str, list[int]] = {quota.name: [] for quota in quotas}
-    for top in sorted({tally.top for tally in tallies}):
-        active = [tally for tally in tallies if tally.top >= top]
-        free = top - sum(slot < top for slot in slots) - len(sequence)
-        taken, waiting = _fill(free, waiting, active, passed)
-        sequence += taken
-    sequence += waiting
-
+    table = _Table.of(candidates, quotas, slots)
+    horizon = min(max((quota.top for quota in quotas), default=0), count)
+    sequence = [table.seat(slot) for slot in range(horizon) if slot not in slots]
     order = np.empty(count, dtype=np.int64)
     unpinned = np.ones(count, dtype=np.bool_)
     unpinned[list(slots)] = False
     order[list(slots)] = list(slots.values())
-    order[unpinned] = sequence
-    return Seating(order, passed)
+    order[unpinned] = np.concatenate(
+        [np.array(sequence, dtype=np.int64), np.flatnonzero(table.waiting)]
+    )
+    return Seating(order, _listed(table.passed), _listed(table.raised))
 
 
 @dataclass(slots=True)
-class _Tally:
-    """Count the seated rows of each value of a quota's field."""
+class _Table:
+    """Hold who waits for a slot, and what the quotas say of it."""
 
-    name: str
-    top: int
-    most: int
-    offsets: list[int]
-    values: list[int]
-    seen: dict[int, int] = field(default_factory=dict)
-    closed: set[int] = field(default_factory=set)
+    waiting: Bool
+    limits: list[Limit]
+    spreads: list[Spread]
+    reserve: Reserve
+    passed: dict[str, Bool]
+    raised: dict[str, Bool]
 
     @classmethod
-    def of(cls, quota: AtMost, candidates: Candidates) -> _Tally:
-        """Return the tally of a quota before any row is seated."""
-        rows = candidates.rows
-        if quota.where is not None:
-            # An unknown row has no values, and a row without values is not counted.
-            rows = np.where(matches(quota.where, candidates), rows, np.int32(-1))
-        codes = candidates.documents.keywords(quota.field, rows)
-        lists = codes.offsets.tolist(), codes.values.tolist()
-        return cls(quota.name, quota.top, quota.count, *lists)
+    def of(
+        cls, candidates: Candidates, quotas: Sequence[QuotaRule], slots: Mapping[int, int]
+    ) -> _Table:
+        """Return the table with the pinned rows seated.
 
-    def full(self, position: int) -> bool:
-        """Return whether one more row such as this breaks the quota."""
-        codes = self.values[self.offsets[position] : self.offsets[position + 1]]
-        return not self.closed.isdisjoint(codes)
+        Args:
+            candidates: The listing.
+            quotas: The quotas.
+            slots: The position of each pinned slot.
+        """
+        count = len(candidates)
+        waiting = np.ones(count, dtype=np.bool_)
+        waiting[list(slots.values())] = False
+        limits = [Limit.of(q, candidates) for q in quotas if isinstance(q, AtMost)]
+        spreads = [Spread.of(q, candidates, slots) for q in quotas if isinstance(q, Diversify)]
+        for limit in limits:
+            for slot, position in slots.items():
+                if slot < limit.top:
+                    limit.add(position)
+        floors = [
+            Floor.of(q.name, matches(q.where, candidates), q.count, min(q.top, count), slots)
+            for q in quotas
+            if isinstance(q, AtLeast)
+        ]
+        reserve = Reserve(floors, limits, waiting, frozenset(slots))
+        reserve.begin()
+        blank = {quota.name: np.zeros(count, dtype=np.bool_) for quota in quotas}
+        raised = {quota.name: np.zeros(count, dtype=np.bool_) for quota in quotas}
+        return cls(waiting, limits, spreads, reserve, blank, raised)
 
-    def add(self, position: int) -> None:
-        """Count a row."""
-        for code in self.values[self.offsets[position] : self.offsets[position + 1]]:
-            self.seen[code] = self.seen.get(code, 0) + 1
-            if self.seen[code] >= self.most:
-                self.closed.add(code)
-
-
-def _fill(
-    free: int, waiting: list[int], active: Sequence[_Tally], passed: dict[str, list[int]]
-) -> tuple[list[int], list[int]]:
-    """Return the rows that take `free` slots, and those that still wait, both in order."""
-    taken: list[int] = []
-    held: list[int] = []
-    walked = 0
-    # The walk ends as soon as the top is full: it looks at few rows of a long list.
-    for position in waiting:
-        if len(taken) == free:
-            break
-        walked += 1
-        for tally in active:
-            if tally.full(position):
-                held.append(position)
-                passed[tally.name].append(position)
-                break
+    def seat(self, slot: int) -> int:
+        """Return the position of the row that takes a slot, and take it from those that wait."""
+        limits = [limit for limit in self.limits if slot < limit.top]
+        spreads = [spread for spread in self.spreads if slot < spread.top]
+        full = [(limit.name, limit.full) for limit in limits]
+        near = [(spread.name, spread.near(slot)) for spread in spreads]
+        allowed = _clear(self.waiting, full)
+        if allowed.any():
+            pools = (_clear(allowed, near), allowed) if near else (allowed,)
+            row = self.reserve.choice(slot, pools)
         else:
-            taken.append(position)
-            for tally in active:
-                tally.add(position)
-    forced = held[: free - len(taken)]
-    for position in forced:
-        for tally in active:
-            tally.add(position)
-    return taken + forced, held[len(forced) :] + waiting[walked:]
+            row = self.reserve.forced(slot, self.waiting)
+        self._note(row, slot, full + near)
+        self.waiting[row] = False
+        for limit in limits:
+            limit.add(row)
+        for spread in spreads:
+            spread.add(row, slot)
+        self.reserve.take(row, slot)
+        return row
+
+    def _note(self, row: int, slot: int, held: Sequence[tuple[str, Bool]]) -> None:
+        """Keep which rule moved a row: the first that holds it back, or the one that wants it."""
+        left = self.waiting[:row].copy()
+        for name, mask in held:
+            if not left.any():
+                return
+            self.passed[name][:row] |= left & mask[:row]
+            left &= ~mask[:row]
+        if not left.any():
+            return
+        wanting = self.reserve.wanting(slot, row)
+        if wanting is not None:
+            self.raised[wanting][row] = True
+        elif (keeping := self.reserve.wanting(slot)) is not None:
+            self.passed[keeping][:row] |= left
+
+
+def _clear(rows: Bool, held: Iterable[tuple[str, Bool]]) -> Bool:
+    """Return the rows that no rule holds back."""
+    for _, mask in held:
+        rows = rows & ~mask
+    return rows
+
+
+def _listed(marked: Mapping[str, Bool]) -> dict[str, list[int]]:
+    return {name: np.flatnonzero(mask).tolist() for name, mask in marked.items()}
 
 
 def _within(pins: Mapping[int, int], count: int) -> dict[int, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, field, fields
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, TypeAlias, TypeVar
 
 from cascade.errors import FilterError, nearest
@@ -151,6 +152,37 @@ def read_slots(value: object, schema: Schema) -> tuple[tuple[str, int], ...]:
             raise ValueError(f": {taken[slot]!r} and {doc_id!r} both ask for slot {slot}")
         taken[slot] = str(doc_id)
     return tuple((doc_id, slot) for slot, doc_id in taken.items())
+
+
+def read_start(value: object, schema: Schema) -> float:
+    """Read the first moment of a period, in seconds since 1970; a date begins at midnight, UTC."""
+    moment = _moment(value)
+    return _seconds(moment if isinstance(moment, datetime) else datetime.combine(moment, time()))
+
+
+def read_end(value: object, schema: Schema) -> float:
+    """Read the moment that ends a period, in seconds since 1970; a date is part of the period."""
+    moment = _moment(value)
+    if isinstance(moment, datetime):
+        return _seconds(moment)
+    return _seconds(datetime.combine(moment, time())) + timedelta(days=1).total_seconds()
+
+
+def _moment(value: object) -> date:
+    """Return a date or a date-time of TOML, or the same as a string of ISO 8601."""
+    if isinstance(value, date):
+        return value
+    if isinstance(value, str):
+        for read in (date.fromisoformat, datetime.fromisoformat):
+            try:
+                return read(value)
+            except ValueError:
+                continue
+    raise ValueError(_refusal(value, "a date, as 2026-11-27, or a moment, as 2026-11-27T08:00:00Z"))
+
+
+def _seconds(moment: datetime) -> float:
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def _refusal(value: object, accepted: str) -> str:

@@ -8,6 +8,7 @@ from cascade import __version__
 from cascade.cli.adopt import adopt
 from cascade.cli.behaviour import behaviour
 from cascade.cli.bench import bench
+from cascade.cli.business import business
 from cascade.cli.clicks import judgments, propensities
 from cascade.cli.demo import demo
 from cascade.cli.events import events
@@ -41,6 +42,7 @@ main.add_command(events)
 for command in (join, judgments, propensities):
     events.add_command(command)
 main.add_command(behaviour)
+main.add_command(business)
 main.add_command(experiment)
 main.add_command(pipeline)
 main.add_command(tune)

@@ -47,6 +47,8 @@ from cascade.workflows.events import log_of
 from cascade.workflows.logged_rows import prepared_from_requests
 from cascade.workflows.train import train_prepared
 
+_PREFER = "An objective and its share, or the name of an operating point."
+
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
@@ -208,7 +210,7 @@ def _rival(against: str, config: Config, overrides: tuple[str, ...]) -> Rival:
     multiple=True,
     help="A document key to show; default: the text field of the highest boost.",
 )
-@click.option("--prefer", "preference", multiple=True, metavar="NAME=SHARE", help="An objective.")
+@click.option("--prefer", "preference", multiple=True, metavar="NAME=SHARE", help=_PREFER)
 @json_option
 @told
 def search(
@@ -260,7 +262,7 @@ def search(
 @click.argument("text")
 @click.argument("doc_id")
 @click.option("--filters", default="{}", help="A filter, as JSON.")
-@click.option("--prefer", "preference", multiple=True, metavar="NAME=SHARE", help="An objective.")
+@click.option("--prefer", "preference", multiple=True, metavar="NAME=SHARE", help=_PREFER)
 @json_option
 @told
 def explain(
@@ -334,7 +336,9 @@ def _json(text: str) -> Any:  # noqa: ANN401  (checked by the grammar)
         raise FilterError(f"--filters is not valid JSON: {error}") from None
 
 
-def _preference(given: tuple[str, ...]) -> dict[str, float]:
+def _preference(given: tuple[str, ...]) -> dict[str, float] | str:
+    if len(given) == 1 and "=" not in given[0]:
+        return given[0]
     found = {}
     for text in given:
         name, equals, share = text.partition("=")
@@ -343,7 +347,10 @@ def _preference(given: tuple[str, ...]) -> dict[str, float]:
         except ValueError:
             equals = ""
         if not equals:
-            raise QueryError(f"--prefer {text!r} is not of the form NAME=SHARE, as revenue=0.3")
+            raise QueryError(
+                f"--prefer {text!r} is not of the form NAME=SHARE, as revenue=0.3; the name of an "
+                "operating point is given once and alone"
+            )
     return found
 
 

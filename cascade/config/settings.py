@@ -19,6 +19,7 @@ from cascade.config.behaviour_settings import BehaviourSettings
 from cascade.config.click_settings import ClickSettings
 from cascade.config.evaluation_settings import EvaluationSettings
 from cascade.config.event_settings import EventSettings
+from cascade.config.evolution_settings import EvolutionSettings
 from cascade.config.experiment_settings import ExperimentSettings
 from cascade.config.exploration_settings import ExplorationSettings
 from cascade.config.gate_settings import DriftSettings, GateSettings, ShadowSettings
@@ -258,6 +259,7 @@ class CascadeSettings(Settings):
     )
     pipeline: PipelineSettings = Field(default_factory=PipelineSettings)
     tuning: TuningSettings = Field(default_factory=TuningSettings)
+    evolution: EvolutionSettings = Field(default_factory=EvolutionSettings)
 
     def model_name(self, stage: StageSettings) -> str:
         """Return the bundle reference of a stage."""

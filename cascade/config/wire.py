@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cascade.business import Business, build_business
+from cascade.business.learned import PolicyBundle
 from cascade.catalogue.live import LiveCatalogue
 from cascade.config.engines import open_engine, schema_of, store_of
 from cascade.config.settings import Config
@@ -152,14 +153,45 @@ def earlier_scores(config: Config, stage: StageSettings) -> list[dict[str, Any]]
     ]
 
 
-def business_of(config: Config, schema: Schema) -> Business | None:
+def policy_reference(config: Config, models: Models = "live") -> str | None:
+    """Return the bundle of the business layer's policy as `name@version`, None without one.
+
+    Args:
+        config: The settings.
+        models: As for `model_references`.
+
+    Raises:
+        NotFoundError: If there is no such model.
+    """
+    named = (config.settings.business or {}).get("model")
+    if not isinstance(named, str):
+        return None
+    return registry_of(config).resolved([named], models)[0]
+
+
+def business_of(config: Config, schema: Schema, models: Models | None = None) -> Business | None:
     """Return the business layer, if one is configured.
+
+    Args:
+        config: The settings.
+        schema: The fields of the documents.
+        models: Which version of the policy's model is meant; with None none is loaded, and the
+            policy is the linear blend.
 
     Raises:
         ConfigError: With every problem of the table.
+        NotFoundError: If the policy's model was not made yet.
+        RefusedError: If it is damaged, or was made for other inputs or objectives.
     """
     raw = config.settings.business
-    return None if raw is None else build_business(raw, schema, source=str(config.path))
+    if raw is None:
+        return None
+    reference = None if models is None else policy_reference(config, models)
+    learned = None
+    if reference is not None:
+        bundle = registry_of(config).load(reference)
+        learned = PolicyBundle.of(bundle.label, bundle.model, bundle.files)
+    return build_business(raw, schema, source=str(config.path), learned=learned)
 
 
 def exploration_of(config: Config) -> Exploration | None:
@@ -285,7 +317,7 @@ class _Shared:
 
 def _cascade(config: Config, shared: _Shared, models: Models | None) -> Cascade:
     schema = schema_of(config)
-    business = business_of(config, schema)
+    business = business_of(config, schema, models)
     engine, catalogue = shared.engine(config, schema)
     return Cascade(
         engine=engine,

@@ -76,7 +76,8 @@ class LoggedRequest:
         route: "search" or "rank".
         text: What the shopper typed.
         filters: As the request gave them.
-        preference: The share of each business objective, as the request gave them.
+        preference: The share of each business objective, or the name of an operating point, as
+            the request gave it.
         surface: Where the page was shown, if known.
         time: Seconds since 1970.
         session: The pseudonym of the session, None without consent.
@@ -110,7 +111,7 @@ class LoggedRequest:
     route: str
     text: str
     filters: Mapping[str, Any]
-    preference: Mapping[str, float]
+    preference: Mapping[str, float] | str
     surface: str | None
     time: float
     session: str | None

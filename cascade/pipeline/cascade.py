@@ -81,8 +81,11 @@ class Cascade:
 
     @property
     def models(self) -> dict[str, str]:
-        """The bundle that each stage runs, as name/version."""
-        return {stage.name: stage.model for stage in self.stages if stage.model}
+        """The bundle that each stage runs, and the policy's, as name/version."""
+        found = {stage.name: stage.model for stage in self.stages if stage.model}
+        if self.business is not None and self.business.model:
+            found[BUSINESS] = self.business.model
+        return found
 
     def search(
         self,
@@ -113,7 +116,7 @@ class Cascade:
             ranked = after(ranked)
         before_fetch = self.clock()
         items, next_offset, dropped = fetched(
-            self.engine, self.documents, self.filtered(query), request, ranked
+            self.engine, self.documents, self.filtered(query), request, ranked, self.business
         )
         ms = {**ranked.trace.ms, "fetch": (self.clock() - before_fetch) * 1e3}
         told: tuple[Explanation, ...] = ()
@@ -242,6 +245,7 @@ class Cascade:
             unknown=unknown(listing) + (unknown(beyond) if beyond is not None else 0),
             relaxed=found.relaxed,
             deleted=found.deleted,
+            refused=found.refused,
             missing=retrieval.missing,
             stale=too_old,
             admitted=pins.ids,
@@ -353,7 +357,7 @@ class Cascade:
         outcome = Outcome.RAN
         if told.skipped or told.reverted:
             outcome = Outcome.SKIPPED if told.skipped else Outcome.REVERTED
-        trace = StageTrace(BUSINESS, outcome, told.rows, ms, told.reason)
+        trace = StageTrace(BUSINESS, outcome, told.rows, ms, told.reason or told.note)
         note(BUSINESS, ranked, trace)
         if recording is not None:
             recording.business, recording.final = told, ranked

@@ -13,7 +13,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from cascade.business.rules import AtMost, BaseRule, Boost, Bury, OrderRule, Pin
+from cascade.business.rules import BaseRule, Boost, Bury, Diversify, OrderRule, Pin, QuotaRule
 from cascade.business.where import matches
 from cascade.candidates import Candidates, Float64
 
@@ -97,8 +97,11 @@ def _free(head: Candidates, rules: Sequence[BaseRule]) -> NDArray[np.float64]:
             held |= matches(rule.where, head)
         elif isinstance(rule, Pin):
             held |= np.isin(np.array(head.ids(), dtype=object), [i for i, _ in rule.slots])
-        elif isinstance(rule, AtMost):
-            # Within the top the count of a value stays; across its end it might not.
+        elif isinstance(rule, Diversify):
+            # A swap changes the distance to every other row of the top, and across its end.
+            free[: rule.top] = 0.0
+        elif isinstance(rule, QuotaRule):
+            # Within the top the counts stay; across its end it might not.
             free[rule.top - 1 : rule.top] = 0.0
         elif isinstance(rule, OrderRule):
             held[:] = True

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -24,12 +25,33 @@ class Found:
         relaxed: Whether fewer terms had to match because nothing matched as asked.
         complete: Whether a deeper retrieval would bring nothing more.
         deleted: How many rows are left out because their documents were taken away since.
+        refused: How many rows each rule of the business layer refused though the engine gave
+            them, by its name.
     """
 
     retrieval: Retrieval
     relaxed: bool
     complete: bool
     deleted: int = 0
+    refused: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """Count the rows of a retrieval that are left out.
+
+    Attributes:
+        deleted: Their documents were taken away since.
+        refused: A rule refuses them, by its name.
+    """
+
+    deleted: int
+    refused: Mapping[str, int]
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are of both kinds."""
+        return self.deleted + sum(self.refused.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +83,7 @@ class Admission:
 
 
 NOTHING_ADMITTED = Admission()
+_NOBODY: Mapping[str, int] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,22 +115,22 @@ class Finder:
             minimum_match=self.minimum_match,
             match_all=_browses(query),
         )
-        retrieval, deleted = self._present(query, depth, asked)
+        retrieval, gone = self._present(query, depth, asked)
         relaxed = False
         if self.minimum_match and not retrieval.totals[0].value and not _browses(query):
             asked = replace(asked, minimum_match=0.0)
-            retrieval, deleted = self._present(query, depth, asked)
+            retrieval, gone = self._present(query, depth, asked)
             relaxed = retrieval.totals[0].value > 0
-        complete = _complete(retrieval, depth - deleted)
+        complete = _complete(retrieval, depth - gone.rows)
         if request.collapse is not None and not complete and depth < MAX_DEPTH:
             rows = first_of_groups(retrieval.candidates, request.collapse).sum()
             # Each pin may take the place of one more row.
             pins = len(self.business.wanted(query)) if self.business is not None else 0
             if rows < request.offset + request.size + pins:
-                deep, deleted = self._present(query, MAX_DEPTH, replace(asked, facets=()))
-                complete = _complete(deep, MAX_DEPTH - deleted)
+                deep, gone = self._present(query, MAX_DEPTH, replace(asked, facets=()))
+                complete = _complete(deep, MAX_DEPTH - gone.rows)
                 retrieval = replace(retrieval, candidates=deep.candidates)
-        return Found(retrieval, relaxed, complete, deleted)
+        return Found(retrieval, relaxed, complete, gone.deleted, gone.refused)
 
     def admitted(
         self, query: Query, listing: Candidates, collapse: str | None, *, relaxed: bool
@@ -162,7 +185,9 @@ class Finder:
             ("unmatched", filtered, Asked(only=only, match_all=True)),
             ("filtered", replace(query, filters=EVERYTHING), Asked(only=only, match_all=True)),
         ):
-            candidates = self._retrieve(probing, 1, asked).candidates
+            # What a rule refuses by what is known of it is there, and told as filtered.
+            asking = replace(self, business=None) if found == "filtered" else self
+            candidates = asking._retrieve(probing, 1, asked).candidates
             if len(candidates):
                 return found, candidates
         raise NotFoundError(f"there is no document {doc_id!r} in {candidates.documents.generation}")
@@ -170,22 +195,30 @@ class Finder:
     def _retrieve(self, query: Query, size: int, asked: Asked) -> Retrieval:
         return self._present(query, size, asked)[0]
 
-    def _present(self, query: Query, size: int, asked: Asked) -> tuple[Retrieval, int]:
-        """Return what is there of a retrieval, and how many of its rows were taken away since.
+    def _present(self, query: Query, size: int, asked: Asked) -> tuple[Retrieval, Gone]:
+        """Return what is there of a retrieval, and what of it is left out.
 
-        An engine goes on returning a document that was deleted until its next refresh.
+        Until its next refresh an engine goes on returning a document that was deleted, or that
+        changed so that a rule refuses it.
         """
         try:
             found = self.engine.retrieve([query], size, asked, self.deadline)
         except NotFoundError as error:
             raise index_gone(error) from error
-        gone = found.candidates.documents.deleted(found.candidates.rows)
-        count = int(np.count_nonzero(gone))
-        if not count:
-            return found, 0
+        candidates = found.candidates
+        gone = candidates.documents.deleted(candidates.rows).copy()
+        deleted, refused = int(np.count_nonzero(gone)), _NOBODY
+        if self.business is not None and len(candidates):
+            refusal = self.business.refused(candidates.take(~gone) if deleted else candidates)
+            if refusal.counts:
+                refused = refusal.counts
+                gone[~gone] |= refusal.rows
+        left_out = Gone(deleted, refused)
+        if not left_out.rows:
+            return found, left_out
         total = found.totals[0]
-        left = replace(total, value=max(total.value - count, 0))
-        return replace(found, candidates=found.candidates.take(~gone), totals=(left,)), count
+        left = replace(total, value=max(total.value - left_out.rows, 0))
+        return replace(found, candidates=candidates.take(~gone), totals=(left,)), left_out
 
 
 def index_gone(error: NotFoundError) -> EngineUnavailableError:

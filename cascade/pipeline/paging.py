@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from cascade.business import Business
 from cascade.candidates import Documents, Query
 from cascade.errors import NotFoundError
 from cascade.pipeline.finding import index_gone
@@ -12,7 +13,12 @@ from cascade.protocols import Engine
 
 
 def fetched(
-    engine: Engine, documents: Documents, query: Query, request: PageRequest, ranked: Ranked
+    engine: Engine,
+    documents: Documents,
+    query: Query,
+    request: PageRequest,
+    ranked: Ranked,
+    business: Business | None = None,
 ) -> tuple[tuple[Item, ...], int | None, int]:
     """Return a page's items, where the next page begins, and how many rows were gone.
 
@@ -22,6 +28,7 @@ def fetched(
         query: The request, with the filters of the business layer.
         request: The page.
         ranked: The whole list.
+        business: Says which rows its rules refuse by now: what changed while they were ranked.
 
     Raises:
         EngineUnavailableError: If the index that the list is of is gone.
@@ -36,8 +43,12 @@ def fetched(
             found = engine.fetch(query, ids, request.fields, request.highlight)
         except NotFoundError as error:
             raise index_gone(error) from error
-        for doc_id, score, document in zip(ids, part.scores, found, strict=True):
-            if document is None:
+        # Read anew, since the list was ranked on what was known before.
+        refused = np.zeros(len(ids), dtype=np.bool_)
+        if business is not None:
+            refused = business.refused(part.bare()).rows
+        for doc_id, score, document, gone in zip(ids, part.scores, found, refused, strict=True):
+            if document is None or gone:
                 dropped += 1
                 continue
             rank = request.offset + len(items) + 1

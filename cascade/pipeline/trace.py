@@ -34,7 +34,7 @@ class StageTrace:
         outcome: What became of it.
         rows: How many rows it scored.
         ms: How long it took.
-        reason: Why it did not run as configured, else "".
+        reason: Why it did not run as configured, or what a guard held back, else "".
     """
 
     name: str
@@ -58,6 +58,8 @@ class Trace:
             collapse had taken them away.
         unadmitted: Why pinned documents were left out, else "".
         deleted: Retrieved rows that are left out: their documents were taken away since.
+        refused: Rows that the engine gave and a rule refuses by what is known of their documents:
+            how many, by the rule's name. They are left out of the list and of the total.
         stale: Fields whose values are older than they may be, and were read as absent;
             "behaviour" for counts that the query's time must not read.
         missing: What was asked of the engine and left out because it came too late, one line each.
@@ -76,6 +78,7 @@ class Trace:
     admitted: tuple[str, ...] = ()
     unadmitted: str = ""
     deleted: int = 0
+    refused: Mapping[str, int] = field(default_factory=dict)
     stale: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     dropped: int = 0

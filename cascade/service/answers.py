@@ -75,6 +75,7 @@ class TraceAnswer(Answer):
     admitted: list[str] = Field(description="pinned documents that one more request brought")
     unadmitted: str = Field(description='why pinned documents were left out, else ""')
     deleted: int = Field(description="retrieved rows whose documents were taken away since")
+    refused: dict[str, int] = Field(description="rows that a rule refuses by now, by its name")
     stale: list[str] = Field(description="fields whose values are too old and count as absent")
     missing: list[str] = Field(description="what was asked for and came too late")
     dropped: int = Field(description="rows that were gone when the page was fetched")

@@ -46,7 +46,11 @@ class ExplainParameters(BaseModel):
     text: Annotated[str, Field(max_length=MAX_TEXT)] = Field(description="the query")
     id: str = Field(description="the document")
     filters: str = Field("{}", description="what every result must satisfy, as JSON")
-    preference: str = Field("{}", description="the share of each business objective, as JSON")
+    preference: str = Field(
+        "{}",
+        description="the share of each business objective, or the name of an operating point, "
+        "as JSON",
+    )
     surface: Name | None = Field(None, description='where the page is shown, as "web"')
     cascade: str | None = Field(None, description="which cascade; default: the first")
 

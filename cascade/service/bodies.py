@@ -10,7 +10,9 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Discriminator,
     Field,
+    Tag,
     ValidationError,
     WithJsonSchema,
     model_validator,
@@ -55,6 +57,28 @@ def _sort(value: object) -> object:
     return value
 
 
+def _form(value: object) -> str:
+    return _POINT if isinstance(value, str) else _SHARES
+
+
+# One form is chosen by the type, so that a share's fault is told without that of the other.
+_SHARES, _POINT = "shares", "point"
+Preference = Annotated[
+    Annotated[dict[str, Number], Tag(_SHARES)] | Annotated[Name, Tag(_POINT)],
+    Discriminator(_form),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "object", "additionalProperties": {"type": "number"}},
+                {"type": "string", "maxLength": 200},
+            ],
+            "description": "the share of each business objective, or the name of an operating "
+            "point",
+        }
+    ),
+]
+
+
 class RequestBody(Body):
     """What every request may say of itself."""
 
@@ -64,9 +88,7 @@ class RequestBody(Body):
     filters: dict[str, Any] = Field(
         default_factory=dict, description="what every result must satisfy; docs/filters.md"
     )
-    preference: dict[str, Number] = Field(
-        default_factory=dict, description="the share of each business objective"
-    )
+    preference: Preference = Field(default_factory=dict)
     surface: Name | None = Field(None, description='where the page is shown, as "web"')
     session: Annotated[list[Name], Field(max_length=1_000)] = Field(
         default_factory=list, description="ids the visitor has seen, the latest last"
@@ -210,6 +232,8 @@ def problems_of(error: ValidationError, model: type[BaseModel]) -> list[str]:
 
 def _problem(fault: ErrorDetails, model: type[BaseModel], schema: Mapping[str, Any]) -> str:
     loc, kind = fault["loc"], fault["type"]
+    if loc[:1] == ("preference",) and loc[1:2] in ((_SHARES,), (_POINT,)):
+        loc = (loc[0], *loc[2:])
     path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc).lstrip(".")
     at, accepted = _field_at(model, schema, loc)
     if kind == "extra_forbidden":

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 
 from cascade.config import Config
-from cascade.config.wire import model_references
+from cascade.config.wire import model_references, policy_reference
 from cascade.errors import CascadeError
+from cascade.pipeline.cascade import BUSINESS
 from cascade.service.drift import Drift
 from cascade.service.metrics import Metrics
 from cascade.service.observing import Observer
@@ -37,7 +38,7 @@ def start_comparing(
 
 
 def live_models(configs: Mapping[str, Config]) -> dict[str, dict[str, str]]:
-    """Return the live bundle of each stage as name/version, by cascade.
+    """Return the live bundle of each stage and of the policy as name/version, by cascade.
 
     A cascade whose registry cannot be read is left out: what answers goes on answering.
     """
@@ -46,5 +47,7 @@ def live_models(configs: Mapping[str, Config]) -> dict[str, dict[str, str]]:
         with suppress(CascadeError, OSError):
             references = model_references(config)
             stages = zip(config.settings.stages, references, strict=True)
-            found[name] = {stage.name: held.replace("@", "/") for stage, held in stages}
+            live = {stage.name: held.replace("@", "/") for stage, held in stages}
+            policy = policy_reference(config)
+            found[name] = live | ({} if policy is None else {BUSINESS: policy.replace("@", "/")})
     return found

@@ -28,10 +28,12 @@ from cascade.registry import (
     record_decision,
 )
 from cascade.workflows.gate import Check, parity_check
+from cascade.workflows.policy_gate import policy_checks, policy_to_promote
 from cascade.workflows.progress import Progress, silent
 from cascade.workflows.train import NO_SCHEMA, sha256_of
 from cascade.workflows.trial import Loaded, Trial
 
+_MAKES = "`cascade train` makes one of a stage, `cascade business evolve` a policy"
 Action = Literal["promoted", "passed", "refused", "nothing"]
 
 
@@ -72,7 +74,7 @@ def promote_config(
 
     Args:
         config: The settings.
-        names: Stages or bundles; none means every stage that has a candidate.
+        names: Stages or bundles; none means every stage that has a candidate, and the policy.
         judgments: What to compare on; none means `gate.judgments`.
         switch: Whether candidates that pass become live.
         progress: Told how far it is.
@@ -87,10 +89,17 @@ def promote_config(
         return Promotion("nothing", before)
     path = _judgments_path(config, judgments)
     after = {**before, **moves}
-    checks, loaded = _load(config, registry, moves)
+    stages = _names(config)
+    moving = {name: version for name, version in moves.items() if name in stages}
+    checks, loaded = _load(config, registry, moving)
+    for name, version in moves.items():
+        if name not in stages:
+            over = {stage: after[stage] for stage in stages}
+            checks += policy_checks(config, registry, f"{name}@{version}", over)
     data: dict[str, Any] = {"judgments": path.name, "sha256": sha256_of(path)}
-    if all(check.passed for check in checks):
-        trial = Trial(config, before, after, loaded)
+    if moving and all(check.passed for check in checks):
+        before_stages, after_stages = ({n: at[n] for n in stages} for at in (before, after))
+        trial = Trial(config, before_stages, after_stages, loaded)
         drawn, told = trial.held(path, progress)
         checks, data = [*checks, *drawn], {**data, **told}
     refused = any(check.passed is False for check in checks)
@@ -119,6 +128,9 @@ def rollback_config(config: Config) -> dict[str, tuple[int, int]]:
     """
     registry = registry_of(config)
     names = _names(config)
+    policy = policy_to_promote(config)
+    if policy is not None and PREVIOUS in registry.aliases(policy):
+        names.append(policy)
     for name in names:
         if PREVIOUS in registry.aliases(name):
             registry.load(f"{name}@{PREVIOUS}")
@@ -142,7 +154,8 @@ def _moves(
 ) -> tuple[dict[str, int | None], dict[str, int]]:
     """Return the live version of each name, and the version of each that is to become live."""
     settings = config.settings
-    known = _names(config)
+    policy = policy_to_promote(config)
+    known = [*_names(config), *([] if policy is None else [policy])]
     aliases = {name: registry.aliases(name) for name in known}
     before = {name: aliases[name].get(LIVE) for name in known}
     fresh = {
@@ -153,9 +166,7 @@ def _moves(
     if not names:
         missing = [name for name in known if name not in fresh and before[name] is None]
         if missing:
-            raise NotFoundError(
-                f"{', '.join(missing)}: neither live nor a candidate; `cascade train` makes one"
-            )
+            raise NotFoundError(f"{', '.join(missing)}: neither live nor a candidate; {_MAKES}")
         return before, fresh
     by_stage = {stage.name: settings.model_name(stage) for stage in settings.stages}
     moves = {}
@@ -167,9 +178,7 @@ def _moves(
                 f"{nearest(given, [*by_stage, *known])}"
             )
         if name not in fresh:
-            raise NotFoundError(
-                f"{name} has no candidate that is not live already; `cascade train` makes one"
-            )
+            raise NotFoundError(f"{name} has no candidate that is not live already; {_MAKES}")
         moves[name] = fresh[name]
     return before, moves
 

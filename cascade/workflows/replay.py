@@ -208,7 +208,7 @@ def _fixed(
             yield Replayed(request.query_id, Verdict.UNREPLAYABLE, str(held))
         else:
             engine, documents = held
-            business = business_of(config, documents.schema)
+            business = business_of(config, documents.schema, "live")
             yield _anew(models, Cascade(engine, documents, business=business), request)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +51,14 @@ def _query(query_id: str, line: str, schema: Schema, time: float) -> Query:
         query_id,
         raw["text"],
         filters=parse(raw.get("filters") or {}, schema),
-        preference={str(name): float(v) for name, v in (raw.get("preference") or {}).items()},
+        preference=_preference(raw.get("preference") or {}),
         session=tuple(map(str, raw.get("session") or ())),
         surface=raw.get("surface"),
         time=float(raw.get("time") or time),
     )
+
+
+def _preference(raw: Mapping[str, Any] | str) -> dict[str, float] | str:
+    if isinstance(raw, str):
+        return raw
+    return {str(name): float(share) for name, share in raw.items()}

@@ -1,0 +1,277 @@
+"""`cascade business`: search a policy for the business layer, see its front, compare it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from cascade.cli.console import (
+    FILE,
+    chosen,
+    config_options,
+    console,
+    json_option,
+    print_json,
+    progress_bar,
+    told,
+)
+from cascade.errors import RefusedError
+from cascade.evaluation.front_page import FrontPage, PagePoint, front_page
+from cascade.training.evolution.lint import Finding
+from cascade.workflows.evolve import EvolveReport, evolve, front_of_policy
+from cascade.workflows.policy_front import Front
+from cascade.workflows.policy_report import PolicyReport, report_policy
+from cascade.workflows.policy_search import lint_config
+from cascade.workflows.policy_served import Served
+
+judgments_option = click.option(
+    "--judgments", type=FILE, required=True, help="The requests and their grades."
+)
+models_option = click.option(
+    "--models",
+    "alias",
+    type=click.Choice(["candidate", "live"]),
+    default="candidate",
+    show_default=True,
+    help="Which version of the policy.",
+)
+html_option = click.option(
+    "--html", type=click.Path(dir_okay=False, path_type=Path), help="Write the front as one page."
+)
+
+
+@click.group()
+def business() -> None:
+    """Search the weights of the business layer's policy, and see what they cost and give."""
+
+
+@business.command("evolve")
+@config_options
+@judgments_option
+@html_option
+@json_option
+@told
+def evolve_command(
+    config_path: Path,
+    overrides: tuple[str, ...],
+    name: str | None,
+    judgments: Path,
+    html: Path | None,
+    as_json: bool,
+) -> None:
+    """Search a policy; a killed search goes on where it was, and ends with the same weights."""
+    config = chosen(config_path, overrides, name)
+    with progress_bar() as progress:
+        report = evolve(config, judgments, progress)
+    if html is not None:
+        html.write_text(front_page(_page(report.model, report.front)), encoding="utf-8")
+    if as_json:
+        print_json(_finite(asdict(report)))
+    else:
+        _print_evolved(report, console())
+
+
+@business.command()
+@config_options
+@judgments_option
+@models_option
+@html_option
+@json_option
+@told
+def front(
+    config_path: Path,
+    overrides: tuple[str, ...],
+    name: str | None,
+    judgments: Path,
+    alias: str,
+    html: Path | None,
+    as_json: bool,
+) -> None:
+    """Show what each preference reaches on validation requests, and which points have names."""
+    config = chosen(config_path, overrides, name)
+    with progress_bar() as progress:
+        label, found = front_of_policy(config, judgments, alias, progress)
+    if html is not None:
+        html.write_text(front_page(_page(label, found)), encoding="utf-8")
+    if as_json:
+        print_json(_finite({"model": label, **asdict(found)}))
+    else:
+        _print_front(found, console())
+
+
+@business.command()
+@config_options
+@click.option("--judgments", type=FILE, help="Requests, so that columns are looked at as well.")
+@json_option
+@told
+def lint(
+    config_path: Path,
+    overrides: tuple[str, ...],
+    name: str | None,
+    judgments: Path | None,
+    as_json: bool,
+) -> None:
+    """Say what is wrong with the fitness before a search is spent on it; exit 4 if refused."""
+    config = chosen(config_path, overrides, name)
+    with progress_bar() as progress:
+        found = lint_config(config, judgments, progress)
+    allowed = set(config.settings.evolution.allow)
+    stopping = [f for f in found if f.refused and f.code not in allowed]
+    if as_json:
+        print_json({"refused": bool(stopping), "findings": [asdict(f) for f in found]})
+    else:
+        _print_findings(found, console())
+    if stopping:
+        sys.exit(RefusedError.exit_code)
+
+
+@business.command()
+@config_options
+@judgments_option
+@models_option
+@json_option
+@told
+def report(
+    config_path: Path,
+    overrides: tuple[str, ...],
+    name: str | None,
+    judgments: Path,
+    alias: str,
+    as_json: bool,
+) -> None:
+    """Set the policy beside blends, random search and trees, on held-out requests."""
+    config = chosen(config_path, overrides, name)
+    with progress_bar() as progress:
+        found = report_policy(config, judgments, alias, progress)
+    if as_json:
+        print_json(_finite(asdict(found)))
+    else:
+        _print_report(found, console())
+
+
+def _print_evolved(report: EvolveReport, out: Console) -> None:
+    _print_findings([f for f in report.findings if not f.refused], out, quiet=True)
+    seeds = Table("seed", "validation at the start", "at its best", "generation")
+    for found in report.seeds:
+        seeds.add_row(
+            str(found.seed), f"{found.start:.4f}", f"{found.best:.4f}", str(found.generation)
+        )
+    out.print(seeds)
+    if len(report.seeds) > 1:
+        out.print(f"standard deviation over seeds: {report.deviation:.4f}")
+    _print_front(report.front, out)
+    _print_served(report.points, report.requests["test"], out)
+    out.print(f"{report.model} is written, {report.seconds:.1f} s")
+
+
+def _print_front(found: Front, out: Console) -> None:
+    named = [point for point in found.points if point.names]
+    table = Table("validation", "order of relevance", *(", ".join(p.names) for p in named))
+    for name, measure in found.measures.items():
+        values = [found.base[name], *(point.values[name] for point in named)]
+        table.add_row(measure, *(f"{value:.4f}" for value in values))
+    for name in found.measures:
+        shares = (f"{point.preference[name]:.2g}" for point in named)
+        table.add_row(f"share of {name}", "", *shares)
+    out.print(table)
+    kept = sum(point.kept for point in found.points)
+    ours, grid = found.hypervolume, found.grid
+    out.print(
+        f"{kept} of {len(found.points)} preferences are not dominated on {found.requests:,} "
+        f"validation requests. Hypervolume {ours.value:.4g} [{ours.low:.4g} {ours.high:.4g}], of "
+        f"as many blends {grid.value:.4g} [{grid.low:.4g} {grid.high:.4g}]."
+    )
+    rises = ", ".join(f"{name} {value:.2f}" for name, value in found.monotone.items())
+    out.print(f"Rank correlation of a share with what it reaches: {rises}")
+
+
+def _print_served(points: Sequence[Served], requests: int, out: Console) -> None:
+    if not points:
+        return
+    table = Table("as served, held out", "order of relevance", *(p.name for p in points))
+    for text in points[0].measures:
+        values = [points[0].base[text], *(p.measures[text] for p in points)]
+        table.add_row(text, *(f"{value:.4f}" for value in values))
+    rest = {
+        "nDCG@10 lost": [f"{p.graded_loss:.2%}" for p in points],
+        "surrogate gain lost": [f"{p.surrogate_loss:.2%}" for p in points],
+        "listings held back": [f"{p.held_back:.1%}" for p in points],
+        "rows moved > 10": [f"{p.moved:.1%}" for p in points],
+    }
+    for name, shares in rest.items():
+        table.add_row(name, "", *shares)
+    out.print(table)
+    out.print(
+        f"{requests:,} held-out requests. The guard bounds the surrogate gain that each listing "
+        "loses; held back are listings in which it let less than all of the policy through."
+    )
+    for point in points:
+        for line in point.broken:
+            out.print(f"{point.name} is not accepted: {line}")
+
+
+def _print_report(found: PolicyReport, out: Console) -> None:
+    table = Table("held out", *(system.name for system in found.systems))
+    goals = (f"{s.goal:.4f}" if np.isfinite(s.goal) else "broken" for s in found.systems)
+    table.add_row("goal", *goals)
+    for text in found.systems[0].measures:
+        table.add_row(text, *(f"{system.measures[text]:.4f}" for system in found.systems))
+    table.add_row("rows moved > 10", *(f"{system.moved:.1%}" for system in found.systems))
+    table.add_row("orders measured", *(f"{system.orders:,}" for system in found.systems))
+    out.print(table)
+    out.print(
+        f"{found.requests:,} held-out requests, the bounds of serving not applied; a goal is "
+        "broken where a bound of the fitness is."
+    )
+    for system in found.systems:
+        if system.chosen:
+            out.print(f"{system.name}: {system.chosen}", soft_wrap=True)
+    if found.winner == "evolution":
+        out.print("Evolution has the best goal.")
+    else:
+        out.print(f"Evolution does not win: {found.winner} has the best goal.")
+    _print_served(found.points, found.requests, out)
+
+
+def _print_findings(findings: Sequence[Finding], out: Console, quiet: bool = False) -> None:
+    for finding in findings:
+        out.print(f"{'refused' if finding.refused else 'note'}: {finding}", soft_wrap=True)
+    if not findings and not quiet:
+        out.print("nothing is wrong with the fitness")
+
+
+def _shares(preference: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {share:.2g}" for name, share in preference.items() if share)
+
+
+def _page(label: str, found: Front) -> FrontPage:
+    return FrontPage(
+        model=label,
+        measures=dict(found.measures),
+        requests=found.requests,
+        base=dict(found.base),
+        points=tuple(
+            PagePoint(_shares(p.preference), dict(p.values), p.kept, p.names) for p in found.points
+        ),
+        hypervolume=found.hypervolume.value,
+        grid=found.grid.value,
+    )
+
+
+def _finite(content: Any) -> Any:  # noqa: ANN401 - whatever a report holds
+    """Return plain content with None in place of numbers that JSON has no form for."""
+    if isinstance(content, Mapping):
+        return {key: _finite(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(value) for value in content]
+    if isinstance(content, float) and not np.isfinite(content):
+        return None
+    return content

@@ -1,0 +1,1 @@
+"""The search for weights by evolution: optimisers, fitness, constraints, fronts."""

@@ -1,0 +1,215 @@
+"""Goals: what a search raises, from the orders of many children."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Protocol, TypeAlias
+
+import numpy as np
+
+from cascade.candidates import Float64
+from cascade.errors import InputError
+from cascade.market import MarketMeasure, PageMeasure, Ranked
+from cascade.training.evolution.front import AUGMENTATION, Scalarising, linear, tchebycheff
+
+Plain: TypeAlias = Callable[[Ranked], Float64]
+
+
+class Goal(Protocol):
+    """What is raised, before the bounds are looked at."""
+
+    def fitted(self, sample: Ranked, base: Ranked) -> Goal:
+        """Return the goal with its units, from random policies and the order of relevance."""
+        ...
+
+    def values(self, ranked: Ranked, base: Ranked, preferences: Float64) -> Float64:
+        """Return float64[c], of preferences float64[q, m]."""
+        ...
+
+    def undefined(self, ranked: Ranked) -> dict[str, int]:
+        """Return how many requests each measure leaves out."""
+        ...
+
+
+@dataclass(frozen=True)
+class WeightedSum:
+    """Raise `sum of weight x (value - base) / spread`.
+
+    The base is the measure's value in the order of relevance on the same requests, the spread
+    the root mean square change that random policies make of it. So 1 is worth as much as a
+    typical random change, whatever a measure is counted in, and the order of relevance has 0.
+
+    Attributes:
+        measures: What is added.
+        weights: One a measure; below 0 lowers it.
+        spreads: One a measure, from `fitted`.
+    """
+
+    measures: tuple[MarketMeasure, ...]
+    weights: tuple[float, ...]
+    spreads: tuple[float, ...] = ()
+
+    def fitted(self, sample: Ranked, base: Ranked) -> WeightedSum:
+        """Return the sum with its spreads.
+
+        Raises:
+            InputError: If no random policy changes a measure, or no request defines it.
+        """
+        found = []
+        for measure in self.measures:
+            changes = measure.of(sample) - defined(measure, base)
+            found.append(_spread(measure, changes))
+        return replace(self, spreads=tuple(found))
+
+    def values(self, ranked: Ranked, base: Ranked, preferences: Float64) -> Float64:
+        """Return float64[c]; preferences make no difference."""
+        if not self.spreads:
+            raise InputError("a weighted sum has no units yet; take what `fitted` returns")
+        total = np.zeros(ranked.children)
+        for measure, weight, spread in zip(self.measures, self.weights, self.spreads, strict=True):
+            total += weight * (measure.of(ranked) - defined(measure, base)) / spread
+        return total
+
+    def undefined(self, ranked: Ranked) -> dict[str, int]:
+        """Return how many requests each measure leaves out."""
+        return {str(m): left_out(m, ranked) for m in self.measures}
+
+
+@dataclass(frozen=True)
+class Preferred:
+    """Raise what each request's preference makes of several objectives.
+
+    Each objective is a page measure; its gain in a request is `(value - base) / spread`, with the
+    spread over random policies and requests. The fitness is the mean over requests of the
+    scalarised gains; a request for which every objective is undefined is left out.
+
+    Attributes:
+        names: The objectives, in the order of the preference.
+        measures: One an objective.
+        scalarising: By weighted sum, or by augmented Tchebycheff.
+        spreads: One an objective, from `fitted`.
+        ideal: One an objective, from `fitted`: a gain above those that random policies reach.
+    """
+
+    names: tuple[str, ...]
+    measures: tuple[PageMeasure, ...]
+    scalarising: Scalarising = "tchebycheff"
+    spreads: tuple[float, ...] = ()
+    ideal: tuple[float, ...] = ()
+
+    def fitted(self, sample: Ranked, base: Ranked) -> Preferred:
+        """Return the goal with its spreads and its ideal."""
+        spreads, ideal = [], []
+        for measure in self.measures:
+            changes = measure.per_request(sample) - measure.per_request(base)
+            if np.isnan(changes).all():
+                raise InputError(f"{measure} is undefined for every request")
+            spreads.append(_spread(measure, changes[~np.isnan(changes)]))
+            ideal.append(1.0 + max(0.0, float(np.nanmean(changes, axis=0).max())) / spreads[-1])
+        return replace(self, spreads=tuple(spreads), ideal=tuple(ideal))
+
+    def values(self, ranked: Ranked, base: Ranked, preferences: Float64) -> Float64:
+        """Return float64[c], of preferences float64[q, m] in the order of `names`."""
+        if not self.spreads:
+            raise InputError("a preferred goal has no units yet; take what `fitted` returns")
+        gains = np.stack(
+            [
+                (measure.per_request(ranked) - measure.per_request(base)) / spread
+                for measure, spread in zip(self.measures, self.spreads, strict=True)
+            ]
+        )
+        if self.scalarising == "linear":
+            worth = linear(gains, preferences)
+        else:
+            worth = tchebycheff(gains, preferences, np.array(self.ideal), AUGMENTATION)
+        counted = ~np.isnan(worth[:, 0])
+        if not counted.any():
+            raise InputError(f"{', '.join(map(str, self.measures))}: undefined for every request")
+        return np.asarray(worth[counted].mean(axis=0))
+
+    def undefined(self, ranked: Ranked) -> dict[str, int]:
+        """Return how many requests each objective is left out of."""
+        missing = {str(m): np.isnan(m.per_request(ranked)) for m in self.measures}
+        return {name: int(where.sum(axis=0).max(initial=0)) for name, where in missing.items()}
+
+
+@dataclass(frozen=True)
+class PlainFunction:
+    """Raise what a function makes of the orders; its units are its own.
+
+    Attributes:
+        name: As it was written, "module:function".
+        function: From the orders of c children to float64[c].
+    """
+
+    name: str
+    function: Plain = field(repr=False)
+
+    def fitted(self, sample: Ranked, base: Ranked) -> PlainFunction:
+        """Return itself."""
+        return self
+
+    def values(self, ranked: Ranked, base: Ranked, preferences: Float64) -> Float64:
+        """Return what the function returns, float64[c].
+
+        Raises:
+            InputError: If it does not return one number a child.
+        """
+        found = np.asarray(self.function(ranked), dtype=np.float64)
+        if found.shape != (ranked.children,):
+            raise InputError(
+                f"{self.name}: returned the shape {found.shape}; accepted is "
+                f"({ranked.children},), one number a child"
+            )
+        return found
+
+    def undefined(self, ranked: Ranked) -> dict[str, int]:
+        """Return nothing: a function leaves out what it will."""
+        return {}
+
+
+def load_function(name: str) -> PlainFunction:
+    """Return the function that "module:function" names.
+
+    Raises:
+        InputError: If there is none.
+    """
+    module, _, attribute = name.partition(":")
+    try:
+        function = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise InputError(
+            f"fitness function {name!r}: {error}; accepted is 'module:function', a function from "
+            "cascade.market's Ranked to one number a child"
+        ) from None
+    if not callable(function):
+        raise InputError(f"fitness function {name!r}: is {function!r}, which is no function")
+    return PlainFunction(name, function)
+
+
+def defined(measure: MarketMeasure, base: Ranked) -> float:
+    """Return the value in the order of relevance, and refuse it if it is not finite."""
+    value = float(measure.of(base)[0])
+    if not np.isfinite(value):
+        raise InputError(
+            f"{measure} is {value} in the order of relevance over {base.listings.requests} "
+            "requests; take more requests, or another measure"
+        )
+    return value
+
+
+def _spread(measure: MarketMeasure | PageMeasure, changes: Float64) -> float:
+    spread = float(np.sqrt(np.mean(changes**2)))
+    if not (np.isfinite(spread) and spread > 0):
+        raise InputError(
+            f"{measure}: random policies change it by {spread}; a measure that no order changes "
+            "cannot be raised"
+        )
+    return spread
+
+
+def left_out(measure: MarketMeasure, ranked: Ranked) -> int:
+    """Return how many requests a measure leaves out, at most over the children."""
+    return int(measure.undefined(ranked).max(initial=0))

@@ -1,0 +1,248 @@
+"""The problem of a policy in a market: children's orders of a few requests, and their fitness."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import cast
+
+import numpy as np
+
+from cascade.business.shape import Shape
+from cascade.candidates import Float32, Float64
+from cascade.errors import InputError, nearest
+from cascade.market import Ranked, ranked
+from cascade.training.evolution.checkpoint import Value
+from cascade.training.evolution.constraints import Multipliers
+from cascade.training.evolution.fitness import Fitness
+from cascade.training.evolution.front import draw_preferences
+from cascade.training.evolution.goals import Preferred
+from cascade.training.evolution.samples import Sample
+
+UNIT_POLICIES = 64
+UNIT_REQUESTS = 1_000
+# How far towards the order of relevance a policy is drawn back when bounds are checked.
+SHRUNK = (1.0, 0.85, 0.7, 0.55, 0.4, 0.25, 0.1)
+_REQUESTS, _UNITS, _VALIDATION = 0x11, 0x12, 0x13
+
+
+@dataclass(frozen=True)
+class MarketSettings:
+    """Say what a generation looks at.
+
+    Attributes:
+        requests: How many requests are drawn for a generation; 0 takes all.
+        concentration: Of the Dirichlet that preferences are drawn from.
+        preference: The shares of every request where the goal weighs no objectives; objectives
+            that are not named have 0, and without any all have the same.
+        seed: Of all draws.
+        threads: How many threads order the children; None means one for each core.
+    """
+
+    requests: int = 256
+    concentration: float = 1.0
+    preference: Mapping[str, float] = field(default_factory=dict)
+    seed: int = 0
+    threads: int | None = None
+
+
+class MarketProblem:
+    """Measure policies by a fitness over a market.
+
+    The children of a generation meet the same requests with the same preferences. The bound on
+    displacement that serving keeps is not applied here; `displaced` tells how far a policy moves
+    rows.
+
+    Attributes:
+        training: The requests that generations are drawn from.
+        validation: Held-out requests, with preferences that stay.
+        shape: Of the policies.
+        fitness: With its units, from random policies on the training requests.
+        settings: What a generation looks at.
+        multipliers: What each bound costs, for the Lagrangian form.
+        left_out: How many requests each measure left out of the latest generation.
+    """
+
+    def __init__(
+        self,
+        training: Sample,
+        validation: Sample,
+        shape: Shape,
+        fitness: Fitness,
+        settings: MarketSettings | None = None,
+    ) -> None:
+        self.settings = settings or MarketSettings()
+        for sample in (training, validation):
+            if sample.names != shape.inputs or not sample.requests:
+                raise InputError(
+                    f"a sample has {sample.requests} requests and the inputs {sample.names}; "
+                    f"accepted are the policy's inputs {shape.inputs} of one request or more"
+                )
+        self.training, self.validation, self.shape = training, validation, shape
+        self._objectives = fitness.goal.names if isinstance(fitness.goal, Preferred) else ()
+        self._columns = self._preference_columns()
+        self.multipliers = Multipliers.none(len(fitness.bounds), fitness.penalty)
+        self.left_out: dict[str, int] = {}
+        self.fitness = self._with_units(fitness)
+        self._held_out = self._asked(validation, _VALIDATION, 0)
+        self._latest: tuple[int, _Asked] | None = None
+
+    def start(self) -> Float64:
+        """Return the weights a search starts from, float64[d]: the order of relevance."""
+        return self.shape.start(self.settings.seed)
+
+    def evaluate(self, weights: Float64, generation: int) -> Float64:
+        """Return the fitness of children float64[c, d] on the requests of a generation."""
+        asked = self._drawn(generation)
+        orders = self._orders(weights, asked, f"of generation {generation}")
+        fitness = self.fitness.values(orders, asked.base, asked.preferences, self.multipliers)
+        self.left_out = self.fitness.undefined(orders)
+        return fitness
+
+    def validate(self, weights: Float64) -> Float64:
+        """Return the goal on held-out requests of weights that keep the bounds there."""
+        orders = self._orders(weights, self._held_out, "on validation")
+        return self.fitness.judged(orders, self._held_out.base, self._held_out.preferences)
+
+    def offers(self, centre: Float64) -> Float64:
+        """Return what validation chooses from, float64[k, d].
+
+        A policy learns to keep its bounds on the requests it is trained on, and breaks them by
+        a little on others. Where there are bounds, the policy is therefore offered with less of
+        its effect as well: with its first weight, which scales what is added to the score, shrunk.
+        """
+        if not self.fitness.bounds:
+            return centre[None, :].copy()
+        offered = np.tile(centre, (len(SHRUNK), 1))
+        offered[:, 0] *= SHRUNK
+        return offered
+
+    def advance(self, centre: Float64, generation: int) -> None:
+        """Let the multipliers follow the bounds as the centre keeps or breaks them."""
+        if self.fitness.form != "lagrangian" or not self.fitness.bounds:
+            return
+        asked = self._drawn(generation)
+        orders = self._orders(centre[None, :], asked, f"(the centre) of generation {generation}")
+        self.multipliers = self.multipliers.after(self.fitness.excesses(orders, asked.base)[:, 0])
+
+    def state(self) -> dict[str, Value]:
+        """Return the multipliers, and the units as a check."""
+        return {"multipliers": self.multipliers.values, "units": repr(self.fitness)}
+
+    def restore(self, state: Mapping[str, Value]) -> None:
+        """Take up the multipliers.
+
+        Raises:
+            InputError: If the state is of another fitness or of other requests.
+        """
+        if state["units"] != repr(self.fitness):
+            raise InputError("the checkpoint is of another fitness, or of other training requests")
+        values = cast(Float64, state["multipliers"])
+        self.multipliers = Multipliers(values, self.multipliers.penalty, self.multipliers.rate)
+
+    def judged(self, scores: Float32, sample: Sample) -> Float64:
+        """Return the goal of any k orders float32[n, k] that keep the bounds, float64[k].
+
+        This is how baselines are chosen: by the same goal, on requests of the same preference.
+
+        Args:
+            scores: Of the rows of `sample`.
+            sample: The training or the validation requests.
+        """
+        preferences = self._preferences(sample.requests, _VALIDATION, 0)
+        return self.fitness.judged(ranked(sample.listings, scores), sample.base(), preferences)
+
+    def utilities(self, weights: Float64, sample: Sample) -> Float32:
+        """Return what policies float64[c, d] make of a sample, float32[n, c].
+
+        Requests have the preference of the settings, or those drawn for validation.
+        """
+        asked = self._asked(sample, _VALIDATION, 0)
+        return self._utilities(weights, asked)
+
+    def _drawn(self, generation: int) -> _Asked:
+        if self._latest is None or self._latest[0] != generation:
+            sample = _some(
+                self.training, self.settings.requests, self.settings.seed, _REQUESTS, generation
+            )
+            self._latest = generation, self._asked(sample, _REQUESTS, generation)
+        return self._latest[1]
+
+    def _asked(self, sample: Sample, stream: int, generation: int) -> _Asked:
+        preferences = self._preferences(sample.requests, stream, generation)
+        seen = preferences
+        if self._objectives:
+            seen = preferences[:, self._columns]
+        by_row = seen.astype(np.float32)[sample.owners]
+        return _Asked(sample, sample.base(), preferences, by_row)
+
+    def _preferences(self, requests: int, stream: int, generation: int) -> Float64:
+        """Return float64[q, m]: one share for each objective of the goal, else of the shape."""
+        if not self._objectives:
+            given = self.settings.preference
+            names = self.shape.objectives
+            share = [given.get(n, 0.0) for n in names] if given else [1 / len(names)] * len(names)
+            return np.tile(np.array(share, dtype=np.float64), (requests, 1))
+        seed = self.settings.seed * 64 + stream
+        many = len(self._objectives)
+        return draw_preferences(seed, generation, requests, many, self.settings.concentration)
+
+    def _preference_columns(self) -> list[int]:
+        if self._objectives:
+            known: tuple[str, ...] = self._objectives
+            wanted: tuple[str, ...] = self.shape.objectives
+            what = "the policy's objective"
+        else:
+            known, wanted = self.shape.objectives, tuple(self.settings.preference)
+            what = "the preference"
+        for name in wanted:
+            if name not in known:
+                raise InputError(f"{what} {name!r}; {nearest(name, known)}")
+        return [known.index(name) for name in wanted]
+
+    def _with_units(self, fitness: Fitness) -> Fitness:
+        """Return the fitness in units of what random policies change."""
+        seed = self.settings.seed
+        sample = _some(self.training, UNIT_REQUESTS, seed, _UNITS, 0)
+        asked = self._asked(sample, _UNITS, 0)
+        generator = np.random.default_rng([seed, _UNITS])
+        weights = np.stack([self.shape.start(seed * 1_000 + i) for i in range(UNIT_POLICIES)])
+        # The first weight scales what is added to the score: as much as scores differ.
+        scale = _inner_deviation(sample)
+        weights[:, 0] = scale * generator.standard_normal(UNIT_POLICIES)
+        return fitness.fitted(self._orders(weights, asked, "drawn for the units"), asked.base)
+
+    def _orders(self, weights: Float64, asked: _Asked, what: str) -> Ranked:
+        bad = np.flatnonzero(~np.isfinite(weights).all(axis=1))
+        if len(bad):
+            raise InputError(f"child {bad[0]} {what} has a weight that is not finite")
+        return ranked(asked.sample.listings, self._utilities(weights, asked), self.settings.threads)
+
+    def _utilities(self, weights: Float64, asked: _Asked) -> Float32:
+        sample = asked.sample
+        return self.shape.utilities(weights, sample.scores, sample.inputs, asked.by_row)
+
+
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """Hold requests with their preferences: float64[q, m], and float32[n, p] by row."""
+
+    sample: Sample
+    base: Ranked
+    preferences: Float64
+    by_row: Float32
+
+
+def _some(sample: Sample, requests: int, seed: int, stream: int, generation: int) -> Sample:
+    if not requests or requests >= sample.requests:
+        return sample
+    generator = np.random.default_rng([seed, stream, generation])
+    return sample.take(np.sort(generator.choice(sample.requests, requests, replace=False)))
+
+
+def _inner_deviation(sample: Sample) -> float:
+    """Return the standard deviation of scores within listings, 1 where they are all equal."""
+    sizes = np.bincount(sample.owners, minlength=sample.requests)
+    sums = np.bincount(sample.owners, weights=sample.scores, minlength=sample.requests)
+    inner = sample.scores - (sums / np.maximum(sizes, 1))[sample.owners]
+    return float(inner.std()) or 1.0

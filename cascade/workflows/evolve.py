@@ -1,0 +1,284 @@
+"""Evolving a business policy: the search, its front, acceptance, and the bundle."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from cascade.business.learned import Bounds, LearnedPolicy, PolicyBundle, policy_graph
+from cascade.candidates import Float64
+from cascade.config import Config, registry_of
+from cascade.errors import RefusedError
+from cascade.registry import text_digest
+from cascade.training.evolution.fitness import FitnessSettings
+from cascade.training.evolution.lint import Finding
+from cascade.training.policy_onnx import (
+    TrainedPolicy,
+    policy_to_onnx,
+    save_policy,
+)
+from cascade.training.surrogate import fit_surrogate
+from cascade.workflows.market import GAIN, Market, market_of
+from cascade.workflows.policy_front import Asked, Front, Promises, front_of
+from cascade.workflows.policy_search import (
+    Searched,
+    fitness_of,
+    objective_measures,
+    search_policy,
+)
+from cascade.workflows.policy_served import Served, Tried, serving
+from cascade.workflows.progress import Progress, silent
+
+BALANCED = "balanced"
+
+
+@dataclass(frozen=True)
+class SeedReport:
+    """Tell what one seed found: its validation at the start and at its best, and when."""
+
+    seed: int
+    start: float
+    best: float
+    generation: int
+
+
+@dataclass(frozen=True)
+class EvolveReport:
+    """Tell what a search found and what became of it.
+
+    Attributes:
+        model: The bundle, as name/version.
+        requests: How many requests each part has.
+        seeds: What each seed found.
+        deviation: The standard deviation of the seeds' best validations.
+        front: On validation requests.
+        points: The operating points as they are served on held-out requests.
+        findings: What lint said.
+        seconds: How long it took.
+    """
+
+    model: str
+    requests: Mapping[str, int]
+    seeds: tuple[SeedReport, ...]
+    deviation: float
+    front: Front
+    points: tuple[Served, ...]
+    findings: tuple[Finding, ...]
+    seconds: float
+
+
+def evolve(config: Config, judgments: Path, progress: Progress = silent) -> EvolveReport:
+    """Search a policy, name its operating points, and write those that are accepted.
+
+    The new bundle is the candidate of its name, and live where there is none yet. A point that
+    breaks a bound of acceptance on held-out requests is not written.
+
+    Args:
+        config: The settings.
+        judgments: The requests and their grades.
+        progress: Told how far it is.
+
+    Raises:
+        RefusedError: If lint refuses the fitness, or no point is accepted; nothing is written.
+    """
+    begun = time.perf_counter()
+    searched = search_policy(config, judgments, progress)
+    market, best = searched.market, searched.spread.best
+    front = front_on(config, market, best.weights, searched.fitness)
+    validation = market.parts["validation"]
+    points = points_of(config, front)
+    if not points:
+        raise RefusedError(
+            f"none of {len(front.points)} preferences keeps evolution.acceptance on validation "
+            f"requests, the margin of {config.settings.evolution.margin:g} included, so nothing "
+            "is written; search longer, or accept more"
+        )
+    gain = fit_surrogate(validation.scores, validation.listings.column(GAIN))
+    draft = TrainedPolicy(
+        shape=market.shape,
+        weights=best.weights,
+        inputs=market.inputs,
+        objectives=market.objectives,
+        bounds=bounds_of(config, market),
+        gain=gain,
+        points=points,
+    )
+    policy = learned(draft)
+    tried = tried_on(config, market, policy, draft, searched.fitness)
+    served = tuple(tried.at(name, shares) for name, shares in draft.points.items())
+    accepted = {p.name: p.preference for p in served if not p.broken}
+    if not accepted:
+        told = "\n  ".join(f"{p.name}: {'; '.join(p.broken)}" for p in served)
+        raise RefusedError(
+            f"no operating point is accepted on {tried.sample.requests} held-out requests, so "
+            f"nothing is written (see evolution.acceptance):\n  {told}"
+        )
+    label = _saved(config, searched, draft, accepted, served)
+    return EvolveReport(
+        model=label,
+        requests={part: sample.requests for part, sample in market.parts.items()},
+        seeds=tuple(
+            SeedReport(f.seed, f.start, f.validation, f.generation) for f in searched.spread.found
+        ),
+        deviation=searched.spread.deviation,
+        front=front,
+        points=served,
+        findings=searched.findings,
+        seconds=time.perf_counter() - begun,
+    )
+
+
+def policy_name(config: Config) -> str:
+    """Return the name of the policy's bundle."""
+    raw = config.settings.business or {}
+    named = str(raw.get("model", f"{config.settings.name}-policy"))
+    return named.partition("@")[0]
+
+
+def opened_policy(config: Config, market: Market, alias: str) -> PolicyBundle:
+    """Return the bundle of a policy, checked against the configuration.
+
+    Raises:
+        NotFoundError: If there is none.
+        FingerprintError: If it was trained on other inputs or objectives.
+    """
+    bundle = registry_of(config).load(f"{policy_name(config)}@{alias}")
+    return PolicyBundle.of(bundle.label, bundle.model, bundle.files)
+
+
+def front_of_policy(
+    config: Config, judgments: Path, alias: str, progress: Progress = silent
+) -> tuple[str, Front]:
+    """Return a policy's label and its front on validation requests."""
+    market = market_of(config, judgments, progress=progress)
+    found = opened_policy(config, market, alias)
+    fitness = fitness_of(config.settings.evolution, market.objectives)
+    return found.label, front_on(config, market, np.array(found.card.weights), fitness)
+
+
+def front_on(config: Config, market: Market, weights: Float64, fitness: FitnessSettings) -> Front:
+    """Return the front of weights float64[d] on validation requests."""
+    measures = dict(fitness.objectives) or objective_measures(market.objectives)
+    wanted = config.settings.evolution
+    asked = Asked(
+        sample=market.parts["validation"],
+        measures={name: measures[name] for name in market.shape.objectives},
+        steps=wanted.points,
+        columns=blended_inputs(market),
+        promises=Promises(wanted.acceptance, wanted.margin),
+    )
+    return front_of(market.shape, weights, asked)
+
+
+def blended_inputs(market: Market) -> list[str]:
+    """Return the inputs that are objectives, for blends; else all that are no relevance."""
+    names = {o.name for o in market.objectives}
+    found = [name for name in market.inputs.names if name in names]
+    return found or [n for n in market.inputs.names if n not in ("score", "rank_percentile")]
+
+
+def points_of(config: Config, front: Front) -> dict[str, Mapping[str, float]]:
+    """Return the operating points: those of the front, or the one preference of the settings."""
+    wanted = config.settings.evolution
+    if wanted.fitness is None or "objectives" in wanted.fitness:
+        return front.named()
+    even = dict.fromkeys(front.measures, 1.0 / len(front.measures))
+    return {BALANCED: wanted.preference or even}
+
+
+def bounds_of(config: Config, market: Market) -> Bounds:
+    """Return the bounds within which a policy is served."""
+    raw = config.settings.business or {}
+    return Bounds(
+        window=market.business.window,
+        max_displacement=market.business.max_displacement,
+        max_loss=raw.get("max_loss", config.settings.evolution.max_loss),
+        guard_top=raw.get("guard_top", 10),
+    )
+
+
+def learned(draft: TrainedPolicy) -> LearnedPolicy:
+    """Return a policy as serving runs it."""
+    model = policy_to_onnx(draft.shape, draft.weights)
+    graph = policy_graph(model, draft.inputs)
+    return LearnedPolicy("draft", draft.inputs, draft.shape.objectives, graph)
+
+
+def tried_on(
+    config: Config,
+    market: Market,
+    policy: LearnedPolicy,
+    draft: TrainedPolicy,
+    fitness: FitnessSettings,
+) -> Tried:
+    """Return what tries operating points on held-out requests."""
+    wanted = config.settings.evolution
+    return Tried(
+        serving(market.business, policy, draft.bounds, draft.gain),
+        market.windows["test"],
+        market.parts["test"],
+        told_measures(config, market, fitness),
+        wanted.acceptance,
+        wanted.moved,
+    )
+
+
+def told_measures(config: Config, market: Market, fitness: FitnessSettings) -> list[str]:
+    """Return the market measures of reports: of fitness, bounds, acceptance and objectives."""
+    wanted = config.settings.evolution
+    raised = [fitness.raised] if fitness.raised else []
+    every = [
+        *("nDCG@10", "MRR", "nDCG@3"),
+        *fitness.measures,
+        *raised,
+        *fitness.objectives.values(),
+        *objective_measures(market.objectives).values(),
+        *wanted.bounds,
+        *wanted.acceptance,
+    ]
+    return list(dict.fromkeys(every))
+
+
+def _saved(
+    config: Config,
+    searched: Searched,
+    draft: TrainedPolicy,
+    accepted: Mapping[str, Mapping[str, float]],
+    points: Sequence[Served],
+) -> str:
+    market, best = searched.market, searched.spread.best
+    train = market.parts["train"]
+    seen = [*market.texts["train"], *market.texts["validation"]]
+    policy = TrainedPolicy(
+        shape=draft.shape,
+        weights=draft.weights,
+        inputs=draft.inputs,
+        objectives=draft.objectives,
+        bounds=draft.bounds,
+        gain=draft.gain,
+        points=accepted,
+        data={
+            "requests": {part: sample.requests for part, sample in market.parts.items()},
+            "rows": {part: len(sample.listings) for part, sample in market.parts.items()},
+            "models": dict(market.models),
+            "generation": market.generation,
+        },
+        training={
+            "settings": config.settings.evolution.model_dump(mode="json"),
+            "seed": best.seed,
+            "generation": best.generation,
+            "validation": best.validation,
+            "start": best.start,
+            "children": best.children,
+        },
+        measures={p.name: {"served": dict(p.measures), "base": dict(p.base)} for p in points},
+        trained_queries=tuple(sorted({text_digest(text) for text in seen})),
+    )
+    bundle = save_policy(
+        registry_of(config), policy_name(config), policy, train.scores, train.inputs
+    )
+    return bundle.label

@@ -1,0 +1,237 @@
+"""The market that a business policy is searched in: judged requests as the stages rank them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cascade.business import Business, LinearBlend, build_business
+from cascade.business.build import build_shape
+from cascade.business.inputs import PolicyInputs, relevance_scores
+from cascade.business.objectives import BaseObjective
+from cascade.business.shape import Shape
+from cascade.candidates import Candidates, Float32, Int32, concatenated
+from cascade.config import Config, judgments_columns, open_cascade
+from cascade.errors import ConfigError, InputError, nearest
+from cascade.features.formula import Formula, parse_formula
+from cascade.judgments import Judgments, read_judgments
+from cascade.market.listings import Listings
+from cascade.pipeline import Cascade, run_stages
+from cascade.protocols import NEVER, Asked
+from cascade.registry import Models
+from cascade.schema import Kind, Schema
+from cascade.training.evolution.samples import Sample
+from cascade.workflows.ahead import Ahead
+from cascade.workflows.clock import clock_of
+from cascade.workflows.draws import asked_at
+from cascade.workflows.progress import Progress, silent
+from cascade.workflows.runs import unhurried
+from cascade.workflows.split import Part, divide_judgments
+
+GAIN = "gain"
+
+
+@dataclass(frozen=True)
+class Market:
+    """Hold the requests of each part, and what a policy of them sees.
+
+    Attributes:
+        parts: The requests by part, each with the first rows of its listing.
+        windows: The same rows as serving holds them.
+        texts: The query texts of each part.
+        inputs: What a policy reads of each row.
+        shape: Of the policy.
+        objectives: Those that are declared.
+        business: The layer with its rules and bounds.
+        models: The bundle of each stage that ranked them, as name/version.
+        generation: Of the documents.
+    """
+
+    parts: Mapping[Part, Sample]
+    windows: Mapping[Part, Candidates]
+    texts: Mapping[Part, tuple[str, ...]]
+    inputs: PolicyInputs
+    shape: Shape
+    objectives: tuple[BaseObjective, ...]
+    business: Business
+    models: Mapping[str, str]
+    generation: str
+
+
+def market_of(
+    config: Config, judgments: Path, *, models: Models = "live", progress: Progress = silent
+) -> Market:
+    """Rank judged queries and return the rows that the business layer would reorder.
+
+    Args:
+        config: The settings; objectives, window and rules are those of `[business]`.
+        judgments: The file; an unjudged row has the gain 0.
+        models: Which models rank.
+        progress: Told how far it is.
+
+    Raises:
+        ConfigError: If objectives, inputs or columns are not sound.
+        InputError: If a part has no request with rows.
+    """
+    read = read_judgments(judgments, judgments_columns(config))
+    divided, _ = divide_judgments(read, config.settings.split)
+    config, raw = without_policy(config)
+    cascade = unhurried(open_cascade(config, models))
+    with closing(cascade.engine):
+        schema = cascade.documents.schema
+        inputs, shape = build_shape(raw, schema, source=str(config.path))
+        business = build_business(raw, schema, source=str(config.path))
+        objectives = objectives_of(business)
+        columns = _Columns.of(config, schema, objectives)
+        time = clock_of(config, cascade.documents)
+        parts: dict[Part, Sample] = {}
+        windows: dict[Part, Candidates] = {}
+        for part in ("train", "validation", "test"):
+            wanted = read.only(divided[part])
+            told = f"rank {part} requests"
+            windows[part] = _windows(cascade, wanted, business, time, told, progress)
+            parts[part] = _sample(windows[part], wanted, inputs, columns)
+        models_used, generation = cascade.models, cascade.documents.generation
+    texts = {part: tuple(q.text for q in window.queries) for part, window in windows.items()}
+    return Market(
+        parts, windows, texts, inputs, shape, objectives, business, models_used, generation
+    )
+
+
+def without_policy(config: Config) -> tuple[Config, Mapping[str, Any]]:
+    """Return a configuration whose business layer has no learned policy, and its table.
+
+    Raises:
+        ConfigError: If it has no business layer.
+    """
+    raw = config.settings.business
+    if raw is None:
+        line = "business: is missing; a policy needs a table [business] with objectives"
+        raise ConfigError(str(config.path), [line])
+    plain = {key: value for key, value in raw.items() if key not in ("model", "preference")}
+    settings = config.settings.model_copy(update={"business": plain})
+    return replace(config, settings=settings), plain
+
+
+def objectives_of(business: Business) -> tuple[BaseObjective, ...]:
+    """Return the objectives that a business layer without a learned policy declares."""
+    assert isinstance(business.policy, LinearBlend)
+    return tuple(o for o in business.policy.objectives if isinstance(o, BaseObjective))
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """Hold what the columns of a market are made from."""
+
+    formulas: Mapping[str, Formula]
+    fields: tuple[str, ...]
+    objectives: tuple[BaseObjective, ...]
+    groups: tuple[str, ...]
+
+    @classmethod
+    def of(cls, config: Config, schema: Schema, objectives: tuple[BaseObjective, ...]) -> _Columns:
+        """Return the columns of a configuration, every problem told at once."""
+        wanted, problems = config.settings.evolution, list[str]()
+        numbers = [f.name for f in schema.of_kind(Kind.NUMBER, Kind.DATE)]
+        known = dict.fromkeys([GAIN, *(o.name for o in objectives), *numbers])
+        formulas, read = {}, dict[str, None]()
+        for name, text in wanted.columns.items():
+            here = f"evolution.columns.{name}"
+            try:
+                formulas[name] = parse_formula(text)
+            except ValueError as error:
+                problems.append(f"{here}: {error}")
+                continue
+            for used in formulas[name].names:
+                if used not in known:
+                    problems.append(f"{here}: {used!r} is no column; {nearest(used, known)}")
+                read[used] = None
+            known[name] = None
+        keywords = [f.name for f in schema.of_kind(Kind.KEYWORD)]
+        problems += [
+            f"evolution.groups: {name!r} is no keyword field; {nearest(name, keywords)}"
+            for name in wanted.groups
+            if name not in keywords
+        ]
+        if problems:
+            raise ConfigError(str(config.path), problems)
+        fields = tuple(name for name in numbers if name in read)
+        return cls(formulas, fields, objectives, tuple(wanted.groups))
+
+    def values(self, window: Candidates, gains: Float32) -> dict[str, Float32]:
+        """Return float32[n] by name."""
+        found: dict[str, Float32] = {GAIN: gains}
+        if self.fields:
+            numbers = window.documents.numbers(self.fields, window.rows)
+            found |= {n: numbers[:, i].astype(np.float32) for i, n in enumerate(self.fields)}
+        found |= {o.name: o.values(window) for o in self.objectives}
+        for name, formula in self.formulas.items():
+            found[name] = formula.of(found)
+        return found
+
+    def codes(self, window: Candidates) -> dict[str, Int32]:
+        """Return int32[n] by name: the code of the first value, -1 without one."""
+        found = {}
+        for name in self.groups:
+            lists = window.documents.keywords(name, window.rows)
+            codes = np.full(len(window), -1, dtype=np.int32)
+            filled = lists.lengths > 0
+            codes[filled] = lists.values[lists.offsets[:-1][filled]]
+            found[name] = codes
+        return found
+
+
+def _windows(
+    cascade: Cascade,
+    judgments: Judgments,
+    business: Business,
+    time: float,
+    told: str,
+    progress: Progress,
+) -> Candidates:
+    """Return the first rows of each query that has any, as the last stage ranks them.
+
+    Raises:
+        InputError: If no query has one.
+    """
+    ask = asked_at(time, business)
+    queries = [ask(query_id, text) for query_id, text in judgments.texts.items()]
+    engine, asked = Ahead(cascade.engine, queries), Asked(minimum_match=cascade.minimum_match)
+    found: list[Candidates] = []
+    for number, query in enumerate(queries):
+        listing = engine.retrieve([query], cascade.size, asked).candidates
+        ranked, _ = run_stages(cascade.stages, listing, NEVER)
+        if len(ranked):
+            found.append(ranked.head(business.window).bare())
+        if number % 20 == 19:
+            progress(told, number + 1, len(queries))
+    progress(told, len(queries), len(queries))
+    if not found:
+        raise InputError(
+            f"{told}: none of {len(queries)} has a result; give more judgments, or other shares "
+            "in [split]"
+        )
+    return concatenated(found)
+
+
+def _sample(
+    window: Candidates, judgments: Judgments, inputs: PolicyInputs, columns: _Columns
+) -> Sample:
+    gains: list[float] = []
+    ids = window.ids()
+    for number, query in enumerate(window.queries):
+        grades = judgments.grades[query.id]
+        shown = ids[window.offsets[number] : window.offsets[number + 1]]
+        gains += [grades.get(doc_id, 0.0) for doc_id in shown]
+    values = columns.values(window, np.array(gains, dtype=np.float32))
+    return Sample(
+        Listings(window.offsets, values, columns.codes(window)),
+        relevance_scores(window),
+        inputs.matrix(window),
+        inputs.names,
+    )

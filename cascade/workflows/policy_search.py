@@ -1,0 +1,176 @@
+"""The search for a business policy's weights, by the settings of `[evolution]`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cascade.business import build_business
+from cascade.business.learned import RELEVANCE
+from cascade.business.objectives import BaseObjective
+from cascade.config import Config, schema_of
+from cascade.config.evolution_settings import EvolutionSettings
+from cascade.features.formula import parse_formula
+from cascade.training.evolution.fitness import FitnessSettings, make_fitness
+from cascade.training.evolution.lint import RELEVANCE_COLUMNS, Finding, lint, refuse
+from cascade.training.evolution.market_problem import MarketProblem, MarketSettings
+from cascade.training.evolution.optimisers import Optimiser, OptimiserSettings, make_optimiser
+from cascade.training.evolution.search import (
+    Problem,
+    SearchSettings,
+    Spread,
+    Step,
+    search_seeds,
+)
+from cascade.workflows.market import GAIN, Market, market_of, objectives_of, without_policy
+from cascade.workflows.policy_served import RELEVANCE_MEASURE
+from cascade.workflows.progress import Progress, silent
+
+
+@dataclass(frozen=True)
+class Searched:
+    """Hold a market and the policies that were found in it.
+
+    Attributes:
+        market: The requests.
+        fitness: What was raised.
+        spread: What each seed found.
+        problem: Of the best seed, for baselines at equal budget.
+        findings: What lint said.
+    """
+
+    market: Market
+    fitness: FitnessSettings
+    spread: Spread
+    problem: MarketProblem
+    findings: tuple[Finding, ...]
+
+
+def objective_measures(objectives: Sequence[BaseObjective]) -> dict[str, str]:
+    """Return the page measure of each share of a preference where the settings name none."""
+    means = {o.name: f"mean({o.name})@10" for o in objectives if o.name != RELEVANCE}
+    return {RELEVANCE: RELEVANCE_MEASURE, **means}
+
+
+def fitness_of(wanted: EvolutionSettings, objectives: Sequence[BaseObjective]) -> FitnessSettings:
+    """Return the fitness that settings describe."""
+    given: dict[str, Any] = wanted.fitness or {"objectives": objective_measures(objectives)}
+    return FitnessSettings(
+        **given,
+        bounds=wanted.bounds,
+        scalarising=wanted.scalarising,
+        form=wanted.form,
+        margin=wanted.margin,
+    )
+
+
+def lint_config(
+    config: Config, judgments: Path | None, progress: Progress = silent
+) -> tuple[Finding, ...]:
+    """Return what is wrong with a configuration's fitness; with judgments, with its columns too."""
+    wanted = config.settings.evolution
+    if judgments is not None:
+        market = market_of(config, judgments, progress=progress)
+        fitness = fitness_of(wanted, market.objectives)
+        return lint(fitness, market.parts["train"].listings, relevance_columns(wanted))
+    _, raw = without_policy(config)
+    objectives = objectives_of(build_business(raw, schema_of(config), source=str(config.path)))
+    return lint(fitness_of(wanted, objectives), None, relevance_columns(wanted))
+
+
+def relevance_columns(wanted: EvolutionSettings) -> frozenset[str]:
+    """Return the columns that say what shoppers want: those that follow from the gain alone."""
+    found = set(RELEVANCE_COLUMNS)
+    for name, text in wanted.columns.items():
+        if set(parse_formula(text).names) <= found:
+            found.add(name)
+    return frozenset(found)
+
+
+def search_policy(config: Config, judgments: Path, progress: Progress = silent) -> Searched:
+    """Search the weights of a policy with every seed; a killed search goes on where it was.
+
+    Args:
+        config: The settings.
+        judgments: The requests and their grades.
+        progress: Told how far it is.
+
+    Raises:
+        RefusedError: If lint refuses the fitness.
+        InputError: If a measure cannot be read, or a fitness is not finite.
+    """
+    wanted = config.settings.evolution
+    market = market_of(config, judgments, progress=progress)
+    fitness = fitness_of(wanted, market.objectives)
+    training = market.parts["train"]
+    findings = lint(fitness, training.listings, relevance_columns(wanted))
+    refuse(findings, wanted.allow)
+    problems: dict[int, MarketProblem] = {}
+
+    def make(seed: int) -> tuple[Problem, Optimiser]:
+        problem = problem_of(wanted, market, fitness, seed)
+        problems[seed] = problem
+        return problem, make_optimiser(_optimiser(wanted), problem.start(), seed)
+
+    def watch(seed: int, step: Step) -> None:
+        done = wanted.seeds.index(seed) * wanted.generations + step.generation
+        progress(f"evolve, seed {seed}", done, len(wanted.seeds) * wanted.generations)
+
+    settings = SearchSettings(wanted.generations, wanted.validate_every, wanted.patience)
+    folder = config.resolve(wanted.root) / f"{config.settings.name}-search"
+    setup = _setup(wanted, market, judgments)
+    spread = search_seeds(make, wanted.seeds, settings, folder / setup[:16], setup, watch)
+    return Searched(market, fitness, spread, problems[spread.best.seed], findings)
+
+
+def problem_of(
+    wanted: EvolutionSettings, market: Market, fitness: FitnessSettings, seed: int
+) -> MarketProblem:
+    """Return what a search with one seed raises."""
+    return MarketProblem(
+        market.parts["train"],
+        market.parts["validation"],
+        market.shape,
+        make_fitness(fitness),
+        MarketSettings(
+            requests=wanted.requests,
+            concentration=wanted.concentration,
+            preference=wanted.preference,
+            seed=seed,
+            threads=wanted.threads or None,
+        ),
+    )
+
+
+def _optimiser(wanted: EvolutionSettings) -> OptimiserSettings:
+    return OptimiserSettings(
+        name=wanted.optimiser,
+        sigma=wanted.sigma,
+        children=wanted.children,
+        learning_rate=wanted.learning_rate,
+    )
+
+
+def _setup(wanted: EvolutionSettings, market: Market, judgments: Path) -> str:
+    """Return a digest over all that a search depends on, 64 hexadecimal digits."""
+    hashed = hashlib.sha256()
+    plain: Mapping[str, Any] = {
+        "settings": wanted.model_dump(mode="json", exclude={"root", "points", "acceptance"}),
+        "inputs": market.inputs.fingerprint,
+        "shape": [market.shape.inputs, market.shape.objectives, market.shape.hidden],
+        "models": dict(market.models),
+        "generation": market.generation,
+    }
+    hashed.update(json.dumps(plain, sort_keys=True).encode())
+    hashed.update(judgments.read_bytes())
+    for sample in market.parts.values():
+        arrays = (sample.scores, sample.inputs, sample.listings.columns[GAIN])
+        for array in arrays:
+            hashed.update(np.ascontiguousarray(array).tobytes())
+    return hashed.hexdigest()

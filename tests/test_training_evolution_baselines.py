@@ -14,6 +14,7 @@ from cascade.training.evolution.baselines import (
     grid_blend,
     identity,
     lambdamart,
+    preferred_blend,
     random_search,
 )
 from cascade.training.evolution.fitness import FitnessSettings, make_fitness
@@ -122,3 +123,24 @@ def test_every_baseline_is_measured_by_the_same_report(problem):
     scores = np.stack([one.scores(HELD_OUT) for one in every], axis=1)
     told = measured(HELD_OUT, scores, ["nDCG@10", "gini(seller)@10"])
     assert all(np.isfinite(values).all() and len(values) == 3 for values in told.values())
+
+
+def test_a_blend_by_preference_takes_the_shares_of_each_request():
+    fitness = make_fitness(
+        FitnessSettings(objectives={"revenue": "mean(price)@2", "growth": "share(new)@2"})
+    )
+    problem = MarketProblem(TRAINING, VALIDATION, SHAPE, fitness, MarketSettings(requests=0))
+    blend = preferred_blend(problem, {"growth": "new_seller"})
+    preferences = problem.preferences(HELD_OUT)
+    found = blend.scores(HELD_OUT)
+    offsets = HELD_OUT.listings.offsets
+    for request in (0, 7):
+        rows = slice(offsets[request], offsets[request + 1])
+        scores = HELD_OUT.scores[rows].astype(float)
+        new = HELD_OUT.input("new_seller")[rows].astype(float)
+        first, second = (
+            (x - x.min()) / (x.max() - x.min()) if x.max() > x.min() else 0.5 + 0 * x
+            for x in (scores, new)
+        )
+        expected = preferences[request, 0] * first + preferences[request, 1] * second
+        assert found[rows] == pytest.approx(expected, rel=1e-6)

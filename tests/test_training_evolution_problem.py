@@ -180,3 +180,12 @@ def test_names_that_do_not_fit_are_refused():
     with pytest.raises(InputError, match="accepted are the policy's inputs"):
         other = Shape(("score", "price_z"), ("revenue", "growth"))
         MarketProblem(TRAINING, VALIDATION, other, make_fitness(FitnessSettings(raised="MRR")))
+
+
+def test_searches_of_several_seeds_are_validated_alike_and_meet_other_requests():
+    one, two = (problem(OBJECTIVES, requests=32, seed=seed) for seed in (0, 1))
+    tried = children()
+    np.testing.assert_array_equal(one.validate(tried), two.validate(tried))
+    assert (one.evaluate(tried, 1) != two.evaluate(tried, 1)).any()
+    other = problem(OBJECTIVES, requests=32, common=1)
+    assert (one.validate(tried) != other.validate(tried)).any()

@@ -186,8 +186,8 @@ def _print_front(found: Front, out: Console) -> None:
     ours, grid = found.hypervolume, found.grid
     out.print(
         f"{kept} of {len(found.points)} preferences are not dominated on {found.requests:,} "
-        f"validation requests. Hypervolume {ours.value:.4g} [{ours.low:.4g} {ours.high:.4g}], of "
-        f"as many blends {grid.value:.4g} [{grid.low:.4g} {grid.high:.4g}]."
+        f"validation requests. Hypervolume {ours.value:.4g} [{ours.low:.4g} {ours.high:.4g}], of a "
+        f"grid of {found.blends:,} blends {grid.value:.4g} [{grid.low:.4g} {grid.high:.4g}]."
     )
     rises = ", ".join(f"{name} {value:.2f}" for name, value in found.monotone.items())
     out.print(f"Rank correlation of a share with what it reaches: {rises}")
@@ -263,6 +263,7 @@ def _page(label: str, found: Front) -> FrontPage:
         ),
         hypervolume=found.hypervolume.value,
         grid=found.grid.value,
+        blends=found.blends,
     )
 
 

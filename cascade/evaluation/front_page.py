@@ -32,7 +32,8 @@ class FrontPage:
         base: The values of the order of relevance.
         points: Every preference.
         hypervolume: Of the front.
-        grid: Of as many blends.
+        grid: Of a grid of blends.
+        blends: How many those are.
     """
 
     model: str
@@ -42,6 +43,7 @@ class FrontPage:
     points: tuple[PagePoint, ...]
     hypervolume: float
     grid: float
+    blends: int
 
 
 @dataclass(frozen=True, slots=True)

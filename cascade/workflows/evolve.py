@@ -14,8 +14,10 @@ from cascade.candidates import Float64
 from cascade.config import Config, registry_of
 from cascade.errors import RefusedError
 from cascade.registry import text_digest
+from cascade.training.evolution.baselines import budget_of
 from cascade.training.evolution.fitness import FitnessSettings
 from cascade.training.evolution.lint import Finding
+from cascade.training.evolution.optimisers import OptimiserSettings
 from cascade.training.policy_onnx import (
     TrainedPolicy,
     policy_to_onnx,
@@ -169,9 +171,20 @@ def front_on(config: Config, market: Market, weights: Float64, fitness: FitnessS
         measures={name: measures[name] for name in market.shape.objectives},
         steps=wanted.points,
         columns=blended_inputs(market),
+        blends=max(2, budget_of_search(config, market) // market.parts["train"].requests),
         promises=Promises(wanted.acceptance, wanted.margin),
     )
     return front_of(market.shape, weights, asked)
+
+
+def budget_of_search(config: Config, market: Market) -> int:
+    """Return how many orders of requests all seeds of a search measure."""
+    wanted = config.settings.evolution
+    children = OptimiserSettings(wanted.optimiser, children=wanted.children).population
+    requests = (
+        min(wanted.requests, market.parts["train"].requests) or market.parts["train"].requests
+    )
+    return len(wanted.seeds) * budget_of(children, wanted.generations, requests)
 
 
 def blended_inputs(market: Market) -> list[str]:

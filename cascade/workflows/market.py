@@ -12,7 +12,7 @@ import numpy as np
 
 from cascade.business import Business, LinearBlend, build_business
 from cascade.business.build import build_shape
-from cascade.business.inputs import PolicyInputs, relevance_scores
+from cascade.business.inputs import PolicyInputs, Surface, relevance_scores
 from cascade.business.objectives import BaseObjective
 from cascade.business.shape import Shape
 from cascade.candidates import Candidates, Float32, Int32, concatenated
@@ -34,6 +34,7 @@ from cascade.workflows.runs import unhurried
 from cascade.workflows.split import Part, divide_judgments
 
 GAIN = "gain"
+_LEARNED = ("model", "preference", "page")
 
 
 @dataclass(frozen=True)
@@ -88,13 +89,13 @@ def market_of(
         business = build_business(raw, schema, source=str(config.path))
         objectives = objectives_of(business)
         columns = _Columns.of(config, schema, objectives)
-        time = clock_of(config, cascade.documents)
+        asking = _Asking.of(cascade, business, clock_of(config, cascade.documents), inputs)
         parts: dict[Part, Sample] = {}
         windows: dict[Part, Candidates] = {}
         for part in ("train", "validation", "test"):
             wanted = read.only(divided[part])
             told = f"rank {part} requests"
-            windows[part] = _windows(cascade, wanted, business, time, told, progress)
+            windows[part] = _windows(asking, wanted, told, progress)
             parts[part] = _sample(windows[part], wanted, inputs, columns)
         models_used, generation = cascade.models, cascade.documents.generation
     texts = {part: tuple(q.text for q in window.queries) for part, window in windows.items()}
@@ -113,7 +114,7 @@ def without_policy(config: Config) -> tuple[Config, Mapping[str, Any]]:
     if raw is None:
         line = "business: is missing; a policy needs a table [business] with objectives"
         raise ConfigError(str(config.path), [line])
-    plain = {key: value for key, value in raw.items() if key not in ("model", "preference")}
+    plain = {key: value for key, value in raw.items() if key not in _LEARNED}
     settings = config.settings.model_copy(update={"business": plain})
     return replace(config, settings=settings), plain
 
@@ -186,21 +187,42 @@ class _Columns:
         return found
 
 
-def _windows(
-    cascade: Cascade,
-    judgments: Judgments,
-    business: Business,
-    time: float,
-    told: str,
-    progress: Progress,
-) -> Candidates:
+@dataclass(frozen=True)
+class _Asking:
+    """Say how judged queries are asked.
+
+    Attributes:
+        cascade: What ranks them.
+        business: Whose window and whose retrieval rules hold.
+        time: The clock that features read, in seconds since 1970.
+        surfaces: Those that inputs name and none, which requests have in turn: judgments do not
+            say on which they were made.
+    """
+
+    cascade: Cascade
+    business: Business
+    time: float
+    surfaces: tuple[str | None, ...]
+
+    @classmethod
+    def of(cls, cascade: Cascade, business: Business, time: float, inputs: PolicyInputs) -> _Asking:
+        """Return how requests are asked for a policy of these inputs."""
+        named = (one.surface for one in inputs.inputs if isinstance(one, Surface))
+        return cls(cascade, business, time, (None, *named))
+
+
+def _windows(asking: _Asking, judgments: Judgments, told: str, progress: Progress) -> Candidates:
     """Return the first rows of each query that has any, as the last stage ranks them.
 
     Raises:
         InputError: If no query has one.
     """
-    ask = asked_at(time, business)
-    queries = [ask(query_id, text) for query_id, text in judgments.texts.items()]
+    cascade, business, surfaces = asking.cascade, asking.business, asking.surfaces
+    ask = asked_at(asking.time, business)
+    queries = [
+        replace(ask(query_id, text), surface=surfaces[number % len(surfaces)])
+        for number, (query_id, text) in enumerate(judgments.texts.items())
+    ]
     engine, asked = Ahead(cascade.engine, queries), Asked(minimum_match=cascade.minimum_match)
     found: list[Candidates] = []
     for number, query in enumerate(queries):

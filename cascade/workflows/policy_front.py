@@ -48,7 +48,8 @@ class Front:
         base: The values of the order of relevance.
         points: Every preference that was tried.
         hypervolume: Of the points above the reference, in units of the base.
-        grid: The hypervolume of as many blends of the same inputs.
+        grid: The hypervolume of a grid of blends of the same inputs.
+        blends: How many blends the grid has.
         monotone: For each objective the rank correlation of its share with its value.
         requests: How many there are.
     """
@@ -58,6 +59,7 @@ class Front:
     points: tuple[Point, ...]
     hypervolume: Covered
     grid: Covered
+    blends: int
     monotone: Mapping[str, float]
     requests: int
 
@@ -98,6 +100,7 @@ class Asked:
         measures: The page measure of each objective, by name.
         steps: Between two objectives.
         columns: The inputs that the grid of blends adds to relevance.
+        blends: How many blends the grid has at most.
         promises: What a point with a name must keep.
     """
 
@@ -105,6 +108,7 @@ class Asked:
     measures: Mapping[str, str]
     steps: int
     columns: Sequence[str]
+    blends: int
     promises: Promises
 
 
@@ -126,7 +130,7 @@ def front_of(shape: Shape, weights: Float64, asked: Asked) -> Front:
         parts.append(per_request(sample, scores, texts))
         sound.append(asked.promises.kept(sample, scores))
     values, accepted = np.concatenate(parts, axis=1), np.concatenate(sound)
-    shares = blend_grid(len(asked.columns), len(preferences))
+    shares = blend_grid(len(asked.columns), asked.blends)
     blends = np.concatenate(
         [
             per_request(sample, blend_scores(sample, asked.columns, s), texts)
@@ -156,7 +160,8 @@ def front_of(shape: Shape, weights: Float64, asked: Asked) -> Front:
         base=_by_name(names, base),
         points=points,
         hypervolume=covered(values / unit, reference),
-        grid=covered(blends / unit, reference),
+        grid=covered(blends[:, non_dominated(np.nanmean(blends, axis=0))] / unit, reference),
+        blends=len(shares),
         monotone={
             name: _rank_correlation(shape, weights, sample, measures, name) for name in names
         },

@@ -12,16 +12,22 @@ import numpy as np
 from cascade.config import Config
 from cascade.training.evolution.baselines import (
     Baseline,
-    budget_of,
     fixed_blend,
     grid_blend,
     identity,
     lambdamart,
+    preferred_blend,
     random_search,
 )
 from cascade.training.evolution.samples import displaced, measured
 from cascade.training.policy_onnx import TrainedPolicy
-from cascade.workflows.evolve import blended_inputs, opened_policy, told_measures, tried_on
+from cascade.workflows.evolve import (
+    blended_inputs,
+    budget_of_search,
+    opened_policy,
+    told_measures,
+    tried_on,
+)
 from cascade.workflows.market import GAIN, market_of
 from cascade.workflows.policy_search import fitness_of, problem_of
 from cascade.workflows.policy_served import FAR, Served
@@ -90,12 +96,13 @@ def report_policy(
     wanted = config.settings.evolution
     fitness = fitness_of(wanted, market.objectives)
     problem = problem_of(wanted, market, fitness, wanted.seeds[0])
-    train, test = market.parts["train"], market.parts["test"]
-    requests = wanted.requests or train.requests
-    budget = budget_of(wanted.children or 64, wanted.generations, requests)
+    test = market.parts["test"]
+    budget = budget_of_search(config, market)
     columns, texts = blended_inputs(market), told_measures(config, market, fitness)
     weights = np.array(found.card.weights)[None, :]
     ways: list[Baseline] = [identity(), fixed_blend(columns)]
+    if fitness.objectives:
+        ways.append(preferred_blend(problem, {name: name for name in columns}))
     progress("baselines", 1, 4)
     ways.append(grid_blend(problem, columns, budget))
     progress("baselines", 2, 4)

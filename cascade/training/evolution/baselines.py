@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,6 +57,26 @@ def fixed_blend(columns: Sequence[str], share: float = FIXED_SHARE) -> Baseline:
     return Baseline("fixed blend", scores, chosen=_said(columns, weights[0]))
 
 
+def preferred_blend(problem: MarketProblem, columns: Mapping[str, str]) -> Baseline:
+    """Return the blend whose shares are each request's preference, nothing chosen.
+
+    Args:
+        problem: Gives the preferences.
+        columns: The input that stands for an objective, by the objective's name; one that has
+            none stands for relevance.
+    """
+
+    def scores(sample: Sample) -> Float32:
+        shares = problem.preferences(sample)[sample.owners]
+        total = np.zeros(len(sample.scores))
+        for number, name in enumerate(problem.objectives):
+            column = sample.input(columns[name]) if name in columns else sample.scores
+            total += shares[:, number] * _scaled(sample, column)
+        return total.astype(np.float32)
+
+    return Baseline("blend by preference", scores, chosen="the shares of each request")
+
+
 def blend_grid(columns: int, most: int, highest: float = HIGHEST_SHARE) -> Float64:
     """Return every combination of some shares, float64[k, columns], k <= most.
 
@@ -83,10 +103,8 @@ def blend_scores(sample: Sample, columns: Sequence[str], shares: Float64) -> Flo
         columns: The inputs that are added.
         shares: float64[k, columns].
     """
-    offsets = sample.listings.offsets
-    starts = offsets[:-1][np.diff(offsets) > 0]
-    relevance = minmax(sample.scores.astype(np.float64), starts)
-    added = [minmax(sample.input(name).astype(np.float64), starts) for name in columns]
+    relevance = _scaled(sample, sample.scores)
+    added = [_scaled(sample, sample.input(name)) for name in columns]
     blended = relevance[:, None] + np.stack(added, axis=1) @ shares.T
     return np.asarray(blended, dtype=np.float32)
 
@@ -216,9 +234,7 @@ def blended_label(sample: Sample, gain: str, columns: Sequence[str], share: floa
     highest = gains.max(initial=0.0)
     if not highest > 0:
         raise InputError(f"no row has a {gain!r} above 0; a label needs one")
-    offsets = sample.listings.offsets
-    starts = offsets[:-1][np.diff(offsets) > 0]
-    scaled = [minmax(sample.input(name).astype(np.float64), starts) for name in columns]
+    scaled = [_scaled(sample, sample.input(name)) for name in columns]
     added = np.mean(scaled, axis=0) if scaled else 0.0
     return np.asarray(gains / highest + share * added, dtype=np.float32)
 
@@ -226,6 +242,12 @@ def blended_label(sample: Sample, gain: str, columns: Sequence[str], share: floa
 def budget_of(children: int, generations: int, requests: int) -> int:
     """Return how many orders a search measures, the budget of its baselines."""
     return children * generations * requests
+
+
+def _scaled(sample: Sample, column: Float32) -> Float64:
+    """Return a column from 0 to 1 within each listing, float64[n]."""
+    offsets = sample.listings.offsets
+    return minmax(column.astype(np.float64), offsets[:-1][np.diff(offsets) > 0])
 
 
 def _tries(problem: MarketProblem, budget: int) -> int:

@@ -35,7 +35,9 @@ class MarketSettings:
         concentration: Of the Dirichlet that preferences are drawn from.
         preference: The shares of every request where the goal weighs no objectives; objectives
             that are not named have 0, and without any all have the same.
-        seed: Of all draws.
+        seed: Of the start and of what each generation meets.
+        common: Of what searches of several seeds have in common, so that they can be compared:
+            the units of the fitness and the preferences on validation.
         threads: How many threads order the children; None means one for each core.
     """
 
@@ -43,6 +45,7 @@ class MarketSettings:
     concentration: float = 1.0
     preference: Mapping[str, float] = field(default_factory=dict)
     seed: int = 0
+    common: int = 0
     threads: int | None = None
 
 
@@ -149,8 +152,17 @@ class MarketProblem:
             scores: Of the rows of `sample`.
             sample: The training or the validation requests.
         """
-        preferences = self._preferences(sample.requests, _VALIDATION, 0)
-        return self.fitness.judged(ranked(sample.listings, scores), sample.base(), preferences)
+        orders = ranked(sample.listings, scores)
+        return self.fitness.judged(orders, sample.base(), self.preferences(sample))
+
+    @property
+    def objectives(self) -> tuple[str, ...]:
+        """What the preferences of `preferences` weigh, in order."""
+        return self._objectives or self.shape.objectives
+
+    def preferences(self, sample: Sample) -> Float64:
+        """Return the preferences by which `judged` judges requests, float64[q, m]."""
+        return self._preferences(sample.requests, _VALIDATION, 0)
 
     def utilities(self, weights: Float64, sample: Sample) -> Float32:
         """Return what policies float64[c, d] make of a sample, float32[n, c].
@@ -183,7 +195,8 @@ class MarketProblem:
             names = self.shape.objectives
             share = [given.get(n, 0.0) for n in names] if given else [1 / len(names)] * len(names)
             return np.tile(np.array(share, dtype=np.float64), (requests, 1))
-        seed = self.settings.seed * 64 + stream
+        drawn = self.settings.seed if stream == _REQUESTS else self.settings.common
+        seed = drawn * 64 + stream
         many = len(self._objectives)
         return draw_preferences(seed, generation, requests, many, self.settings.concentration)
 
@@ -202,7 +215,7 @@ class MarketProblem:
 
     def _with_units(self, fitness: Fitness) -> Fitness:
         """Return the fitness in units of what random policies change."""
-        seed = self.settings.seed
+        seed = self.settings.common
         sample = _some(self.training, UNIT_REQUESTS, seed, _UNITS, 0)
         asked = self._asked(sample, _UNITS, 0)
         generator = np.random.default_rng([seed, _UNITS])

@@ -7,7 +7,7 @@ import pytest
 
 from cascade.errors import InputError
 from cascade.market import Listings, Ranked, parse_page_measure, ranked
-from cascade.market.counting import blocks, count
+from cascade.market.counting import RUN, blocks, count
 
 
 def reference(offsets: np.ndarray, scores: np.ndarray) -> np.ndarray:
@@ -139,6 +139,40 @@ def test_many_blocks_count_as_one() -> None:
     listing = scores.reshape(400, 100, 128)[rows[some] // 100]
     above = (listing > scores[rows[some], None, :]).sum(axis=1)
     np.testing.assert_array_equal(found[some], 1 + above)
+
+
+@pytest.mark.parametrize("length", [1, 7, 8, 9, 100, 300])
+def test_equal_scores_within_a_run_of_steps(length: int) -> None:
+    rng = np.random.default_rng(length)
+    offsets = np.arange(0, 12 * length + 1, length, dtype=np.int64)
+    scores = rng.integers(-1, 3, (12 * length, 6)).astype(np.float32)
+    rows = np.flatnonzero(rng.random(12 * length) < 0.3)
+    before = np.getbufsize()
+    found = np.zeros((len(rows), 6), np.int32)
+    for block in blocks(offsets, rows, 6):
+        assert max(steps for steps, _ in block.runs) == min(length, RUN)
+        count(block, lambda asked: scores[asked], found)
+    np.testing.assert_array_equal(found, reference(offsets, scores)[rows])
+    assert np.getbufsize() == before
+
+
+def test_ranks_and_discounts_come_from_one_count() -> None:
+    listings, scores = drawn(12, 60, 0.2, 30)
+    asked = []
+
+    def score(rows: np.ndarray) -> np.ndarray:
+        asked.append(len(rows))
+        return scores[rows]
+
+    orders = ranked(listings, score, 1, children=30)
+    gained = orders.discounted("gain", None)
+    once = len(asked)
+    ranks = orders.hit_ranks("gain")
+    assert len(asked) == once
+    hits = np.flatnonzero(listings.columns["gain"] > 0)
+    expected = np.zeros(gained.shape)
+    np.add.at(expected, listings.request[hits], 1 / np.log2(1 + ranks))
+    np.testing.assert_allclose(gained, expected, rtol=1e-12)
 
 
 def test_no_rows_at_all() -> None:

@@ -201,3 +201,26 @@ def test_a_goal_without_units_is_not_used():
     made = make_fitness(FitnessSettings(raised="nDCG@2"))
     with pytest.raises(InputError, match="no units yet"):
         values(made, BASE)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        {"measures": {"mean(price)@1": 1.0}},
+        {"objectives": {"revenue": "mean(price)@1"}, "scalarising": "linear"},
+        {"objectives": {"revenue": "mean(price)@1"}, "scalarising": "tchebycheff"},
+    ],
+)
+def test_a_child_gains_nothing_by_making_a_page_undefined(written):
+    # Two requests of two rows; the cheap request has a row without a price below its first.
+    prices = np.array([1.0, np.nan, 9.0, 5.0], dtype=np.float32)
+    listings = Listings(np.array([0, 2, 4]), {"price": prices})
+    scores = np.array([2.0, 1.0, 2.0, 1.0], dtype=np.float32)
+    base = ranked(listings, scores[:, None])
+    hidden = ranked(listings, np.array([[1.0], [2.0], [2.0], [1.0]], dtype=np.float32))
+    shuffles = np.random.default_rng(0).standard_normal((4, 16)).astype(np.float32)
+    fitness = make_fitness(FitnessSettings(**written)).fitted(ranked(listings, shuffles), base)
+    preferences = np.ones((2, 1))
+    none = Multipliers.none(0)
+    kept, lost = (fitness.values(o, base, preferences, none)[0] for o in (base, hidden))
+    assert lost < kept

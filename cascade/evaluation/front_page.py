@@ -10,6 +10,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from cascade.evaluation.plots import Chart, Scale, Tick, ticks
 from cascade.evaluation.report import number
 
+RELEVANCE = "order of relevance"
+PLAIN = ("curve", "random")
+COLOURS = 6
+
 
 @dataclass(frozen=True, slots=True)
 class PagePoint:
@@ -48,24 +52,31 @@ class FrontPage:
 
 @dataclass(frozen=True, slots=True)
 class Dot:
-    """Hold a point of a plot; a label that is "" is not written."""
+    """Hold a point of a plot; the larger ones are in the legend."""
 
     x: float
     y: float
     role: str
-    label: str
     title: str
-    anchor: str
+    large: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """Hold the points that lie in one frame."""
+
+    chart: Chart
+    caption: str
+    dots: tuple[Dot, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class FrontPlot:
-    """Hold one objective over the first."""
+    """Hold one objective over the first: all points, then those around the named ones."""
 
-    chart: Chart
     across: str
     up: str
-    dots: tuple[Dot, ...]
+    drawings: tuple[Drawing, ...]
 
 
 def front_page(page: FrontPage) -> str:
@@ -78,7 +89,14 @@ def front_page(page: FrontPage) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(number=number)
-    return environment.get_template("front.html").render(page=page, plots=front_plots(page))
+    template = environment.get_template("front.html")
+    return template.render(page=page, plots=front_plots(page), legend=legend(page))
+
+
+def legend(page: FrontPage) -> dict[str, str]:
+    """Return the role of each named point by its names, that of the order of relevance first."""
+    named = [", ".join(p.names) for p in page.points if p.names]
+    return {RELEVANCE: "baseline", **{n: f"point-{i % COLOURS}" for i, n in enumerate(named)}}
 
 
 def front_plots(page: FrontPage) -> tuple[FrontPlot, ...]:
@@ -88,35 +106,47 @@ def front_plots(page: FrontPage) -> tuple[FrontPlot, ...]:
 
 
 def _plot(page: FrontPage, first: str, other: str) -> FrontPlot:
+    def at(values: Mapping[str, float]) -> tuple[float, float]:
+        return values[first], values[other]
+
+    roles = legend(page)
+    # What is in the legend is drawn last, over the others.
+    ordered = sorted(page.points, key=lambda p: (bool(p.names), p.kept))
+    dots = [
+        (
+            at(p.values),
+            roles[", ".join(p.names)] if p.names else "curve" if p.kept else "random",
+            ", ".join(p.names) or p.preference,
+        )
+        for p in ordered
+    ]
+    dots.append((at(page.base), "baseline", RELEVANCE))
+    drawings = [_drawing(dots, dots, "")]
+    named = [dot for dot in dots if dot[2] in roles]
+    if len(named) > 1:
+        drawings.append(_drawing(dots, named, "around the points that have names"))
+    return FrontPlot(page.measures[first], page.measures[other], tuple(drawings))
+
+
+def _drawing(
+    dots: Sequence[tuple[tuple[float, float], str, str]],
+    shown: Sequence[tuple[tuple[float, float], str, str]],
+    caption: str,
+) -> Drawing:
+    """Return the dots that lie in a frame around some of them."""
     frame = Chart((), ())
-    x = [page.base[first], *(p.values[first] for p in page.points)]
-    y = [page.base[other], *(p.values[other] for p in page.points)]
-    across = Scale(*_span(x), frame.left, frame.right)
-    up = Scale(*_span(y), frame.bottom, frame.top)
+    across = Scale(*_span([x for (x, _), _, _ in shown]), frame.left, frame.right)
+    up = Scale(*_span([y for (_, y), _, _ in shown]), frame.bottom, frame.top)
     chart = Chart(
         tuple(Tick(across(v), f"{v:g}") for v in ticks(across.low, across.high)),
         tuple(Tick(up(v), f"{v:g}") for v in ticks(up.low, up.high)),
     )
-    middle = (frame.left + frame.right) / 2
-
-    def dot(values: Mapping[str, float], role: str, label: str, title: str) -> Dot:
-        at = across(values[first])
-        told = f"{title}: {values[first]:.4f}, {values[other]:.4f}"
-        return Dot(at, up(values[other]), role, label, told, "end" if at > middle else "start")
-
-    # What has a name is drawn last, over the others.
-    ordered = sorted(page.points, key=lambda p: (bool(p.names), p.kept))
-    dots = [
-        dot(
-            p.values,
-            "last" if p.names else "curve" if p.kept else "random",
-            ", ".join(p.names),
-            p.preference,
-        )
-        for p in ordered
-    ]
-    dots.append(dot(page.base, "baseline", "order of relevance", "order of relevance"))
-    return FrontPlot(chart, page.measures[first], page.measures[other], tuple(dots))
+    inside = (
+        Dot(across(x), up(y), role, f"{title}: {x:.4f}, {y:.4f}", role not in PLAIN)
+        for (x, y), role, title in dots
+        if across.low <= x <= across.high and up.low <= y <= up.high
+    )
+    return Drawing(chart, caption, tuple(inside))
 
 
 def _span(values: Sequence[float]) -> tuple[float, float]:

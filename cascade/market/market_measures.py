@@ -32,9 +32,13 @@ class Mean:
     def __str__(self) -> str:
         return f"{self.page}{_where(self.where)}"
 
+    def pages(self, ranked: Ranked) -> Float64:
+        """Return the page measure of each request that is asked for, float64[q, c]."""
+        return _pages(self.page, ranked, self.where)
+
     def of(self, ranked: Ranked) -> Float64:
         """Return float64[c]; NaN where no request has the page measure."""
-        values = _pages(self.page, ranked, self.where)
+        values = self.pages(ranked)
         known = ~np.isnan(values)
         return _ratio(np.where(known, values, 0.0).sum(axis=0), known.sum(axis=0))
 

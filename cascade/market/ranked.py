@@ -73,6 +73,9 @@ class Ranked:
     children: int
     threads: int
     _known: dict[object, NDArray[np.generic]] = field(default_factory=dict, init=False, repr=False)
+    _counts: dict[object, list[counting.Beaten]] = field(
+        default_factory=dict, init=False, repr=False
+    )
 
     def ranks(self, rows: Int64) -> Int32:
         """Return the 1-based rank of each row in its listing, int32[m, c].
@@ -150,19 +153,22 @@ class Ranked:
             gains = np.sign(gains) if flags else gains
             np.einsum("qkc,k->qc", gains, weights[1 : gains.shape[1] + 1], out=found)
             return found
-        ranks = self.hit_ranks(column)
-        ends = np.append(mine.starts[1:], len(mine.rows))
+        if len(mine.rows) > counting.MANY * len(mine.requests):
+            gained = weights.take(self.hit_ranks(column))
+            gained *= 1.0 if flags else mine.values[:, None]
+            found[mine.requests] = np.add.reduceat(gained, mine.starts, axis=0)
+            return found
+        plan, beaten = self._beaten(mine.rows, ("hits", column))
+        worth = listings.derived(
+            ("gains", column, flags, self.children), lambda: _gains(plan, mine.values, flags)
+        )
 
-        def add(some: slice) -> None:
-            rows = slice(mine.starts[some][0], ends[some][-1])
-            gained = weights.take(ranks[rows])
-            gained *= 1.0 if flags else mine.values[rows, None]
-            starts = mine.starts[some] - rows.start
-            found[mine.requests[some]] = np.add.reduceat(gained, starts, axis=0)
+        def add(some: int) -> None:
+            gained = weights[1:].take(beaten[some])
+            gained *= worth[some]
+            found[plan[some].requests] = np.add.reduce(gained, axis=0)
 
-        size = max(counting.WIDEST * len(mine.requests) // (len(mine.rows) * self.children), 1)
-        pieces = [slice(i, i + size) for i in range(0, len(mine.requests), size)]
-        counting.in_threads(add, pieces, self.threads)
+        counting.in_threads(add, range(len(plan)), self.threads)
         return found
 
     def _ranks(self, rows: Int64, key: tuple[str, object]) -> Int32:
@@ -180,14 +186,38 @@ class Ranked:
                 self.threads,
             )
             return every[rows]
-        plan = listings.derived(
+        found = np.empty((len(rows), self.children), np.int32)
+        for block, beaten in zip(*self._beaten(rows, key), strict=True):
+            counting.write(block, beaten, found)
+        return found
+
+    def _beaten(
+        self, rows: Int64, key: tuple[str, object]
+    ) -> tuple[tuple[counting.Block, ...], list[counting.Beaten]]:
+        """Return the blocks that count the rows, and how many rows beat each of them."""
+        offsets = self.listings.offsets
+        plan = self.listings.derived(
             ("blocks", key, self.children), lambda: counting.blocks(offsets, rows, self.children)
         )
-        found = np.empty((len(rows), self.children), np.int32)
-        counting.in_threads(
-            lambda block: counting.count(block, self.score, found), plan, self.threads
-        )
-        return found
+        if key not in self._counts:
+            found: dict[int, counting.Beaten] = {}
+
+            def count(some: int) -> None:
+                found[some] = counting.beaten(plan[some], self.score)
+
+            counting.in_threads(count, range(len(plan)), self.threads)
+            self._counts[key] = [found[some] for some in range(len(plan))]
+        return plan, self._counts[key]
+
+
+def _gains(plan: tuple[counting.Block, ...], values: Float64, flags: bool) -> list[Float64]:
+    """Return what the counted rows of each block gain, float64[slots, requests, 1]."""
+    found = []
+    for block in plan:
+        gains = np.zeros(block.slots * len(block.requests))
+        gains[block.place] = 1.0 if flags else values[block.at]
+        found.append(gains.reshape(block.slots, -1, 1))
+    return found
 
 
 def ranked(

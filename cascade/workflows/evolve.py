@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from cascade.business.guard import TOP
 from cascade.business.learned import Bounds, LearnedPolicy, PolicyBundle, policy_graph
+from cascade.business.shape import Shape
 from cascade.candidates import Float64
 from cascade.config import Config, registry_of
-from cascade.errors import RefusedError
+from cascade.errors import FingerprintError, RefusedError
 from cascade.registry import text_digest
 from cascade.training.evolution.baselines import budget_of
 from cascade.training.evolution.fitness import FitnessSettings
@@ -149,7 +151,15 @@ def opened_policy(config: Config, market: Market, alias: str) -> PolicyBundle:
         FingerprintError: If it was trained on other inputs or objectives.
     """
     bundle = registry_of(config).load(f"{policy_name(config)}@{alias}")
-    return PolicyBundle.of(bundle.label, bundle.model, bundle.files)
+    found = PolicyBundle.of(bundle.label, bundle.model, bundle.files)
+    policy = found.policy(market.objectives, market.windows["test"].documents.schema)
+    trained = Shape(policy.inputs.names, policy.names, found.card.hidden)
+    if trained != market.shape:
+        raise FingerprintError(
+            f"{found.label} is a policy of {trained}, the configuration asks for one of "
+            f"{market.shape}; configure it as it was, or evolve it again"
+        )
+    return found
 
 
 def front_of_policy(
@@ -190,8 +200,9 @@ def budget_of_search(config: Config, market: Market) -> int:
 def blended_inputs(market: Market) -> list[str]:
     """Return the inputs that are objectives, for blends; else all that are no relevance."""
     names = {o.name for o in market.objectives}
-    found = [name for name in market.inputs.names if name in names]
-    return found or [n for n in market.inputs.names if n not in ("score", "rank_percentile")]
+    every = list(market.inputs.names)
+    found = [name for name in every if name in names]
+    return found or [n for n in every if n not in ("score", "rank_percentile")] or every
 
 
 def points_of(config: Config, front: Front) -> dict[str, Mapping[str, float]]:
@@ -210,7 +221,7 @@ def bounds_of(config: Config, market: Market) -> Bounds:
         window=market.business.window,
         max_displacement=market.business.max_displacement,
         max_loss=raw.get("max_loss", config.settings.evolution.max_loss),
-        guard_top=raw.get("guard_top", 10),
+        guard_top=raw.get("guard_top", TOP),
     )
 
 
@@ -230,8 +241,10 @@ def tried_on(
 ) -> Tried:
     """Return what tries operating points on held-out requests."""
     wanted = config.settings.evolution
+    head = (config.settings.business or {}).get("guard_gain")
+    gain = draft.gain if head is None else replace(draft.gain, head=head)
     return Tried(
-        serving(market.business, policy, draft.bounds, draft.gain),
+        serving(market.business, policy, draft.bounds, gain),
         market.windows["test"],
         market.parts["test"],
         told_measures(config, market, fitness),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection
+from dataclasses import replace
 
 from cascade.business import build_business
 from cascade.business.learned import PolicyBundle
 from cascade.config import Config, schema_of
 from cascade.errors import CascadeError, ChecksumError
-from cascade.registry import Registry
+from cascade.registry import LIVE, Bundle, Registry
 from cascade.workflows.gate import Check
 from cascade.workflows.market import objectives_of, without_policy
 
@@ -20,7 +21,7 @@ def policy_to_promote(config: Config) -> str | None:
 
 
 def policy_checks(
-    config: Config, registry: Registry, reference: str, stages: Mapping[str, int | None]
+    config: Config, registry: Registry, reference: str, live: Collection[str]
 ) -> list[Check]:
     """Return what a policy must show before it becomes live.
 
@@ -31,7 +32,7 @@ def policy_checks(
         config: The settings.
         registry: Holds the bundle.
         reference: The bundle, as name@version.
-        stages: The version of each stage's bundle that will be live.
+        live: The bundle of each stage that will be live, as name/version.
     """
     try:
         bundle = registry.load(reference)
@@ -51,9 +52,25 @@ def policy_checks(
     points = ", ".join(found.card.points)
     accepted = f"{bundle.label}: accepted as served are {points or 'no operating points'}"
     checks.append(Check("acceptance", bool(points), accepted))
-    ranked_by = set(dict(bundle.manifest.data.get("models", {})).values())
-    live = {f"{name}/{version}" for name, version in stages.items()}
-    same = ranked_by == live
+    return [*checks, models_check(bundle, live)]
+
+
+def models_check(bundle: Bundle, live: Collection[str]) -> Check:
+    """Return whether a policy was accepted over the models that will be live beside it."""
+    ranked_by = set(dict(bundle.manifest.data.get("models", {})).values()) - {bundle.label}
+    same = ranked_by == set(live)
     over = f"{bundle.label}: accepted over {', '.join(sorted(ranked_by)) or 'no models'}"
     rest = "" if same else f"; live would be {', '.join(sorted(live))}: evolve it over these"
-    return [*checks, Check("models", same, over + rest)]
+    return Check("models", same, over + rest)
+
+
+def left_behind(config: Config, registry: Registry, live: Collection[str]) -> list[Check]:
+    """Return a line for a live policy that was accepted over other models than will be live.
+
+    It refuses nothing: its guard goes on to hold, but its acceptance does not say so.
+    """
+    name = policy_to_promote(config)
+    if name is None or LIVE not in registry.aliases(name):
+        return []
+    check = models_check(registry.load(f"{name}@{LIVE}"), live)
+    return [] if check.passed else [replace(check, passed=None)]

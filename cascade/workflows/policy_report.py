@@ -125,7 +125,7 @@ def report_policy(
         systems.append(
             Compared(
                 way.name,
-                float(problem.judged(scores[:, None], test)[0]),
+                float(problem.promised(scores[:, None], test)[0]),
                 {text: float(value[0]) for text, value in values.items()},
                 displaced(test, scores, FAR).far,
                 way.orders,

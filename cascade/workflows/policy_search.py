@@ -16,11 +16,14 @@ from cascade.business.learned import RELEVANCE
 from cascade.business.objectives import BaseObjective
 from cascade.config import Config, schema_of
 from cascade.config.evolution_settings import EvolutionSettings
+from cascade.errors import InputError
 from cascade.features.formula import parse_formula
+from cascade.training.evolution.constraints import parse_bound
 from cascade.training.evolution.fitness import FitnessSettings, make_fitness
 from cascade.training.evolution.lint import RELEVANCE_COLUMNS, Finding, lint, refuse
 from cascade.training.evolution.market_problem import MarketProblem, MarketSettings
 from cascade.training.evolution.optimisers import Optimiser, OptimiserSettings, make_optimiser
+from cascade.training.evolution.samples import Sample, measured
 from cascade.training.evolution.search import (
     Problem,
     SearchSettings,
@@ -28,9 +31,12 @@ from cascade.training.evolution.search import (
     Step,
     search_seeds,
 )
-from cascade.workflows.market import GAIN, Market, market_of, objectives_of, without_policy
+from cascade.workflows.market import Market, market_of, objectives_of, without_policy
 from cascade.workflows.policy_served import RELEVANCE_MEASURE
 from cascade.workflows.progress import Progress, silent
+
+# Settings that no search depends on: what is done with what it found, and which seeds there are.
+_BESIDE = ("root", "points", "acceptance", "moved", "max_loss", "allow", "seeds")
 
 
 @dataclass(frozen=True)
@@ -59,8 +65,19 @@ def objective_measures(objectives: Sequence[BaseObjective]) -> dict[str, str]:
 
 
 def fitness_of(wanted: EvolutionSettings, objectives: Sequence[BaseObjective]) -> FitnessSettings:
-    """Return the fitness that settings describe."""
-    given: dict[str, Any] = wanted.fitness or {"objectives": objective_measures(objectives)}
+    """Return the fitness that settings describe.
+
+    Raises:
+        InputError: If its `objectives` lack one that a preference has a share of.
+    """
+    usual = objective_measures(objectives)
+    given: dict[str, Any] = wanted.fitness or {"objectives": usual}
+    lacking = [name for name in usual if name not in given.get("objectives", usual)]
+    if lacking:
+        raise InputError(
+            f"evolution.fitness.objectives: no measure for {', '.join(lacking)}, of which a "
+            f"preference has a share; give one for each of {', '.join(usual)}"
+        )
     return FitnessSettings(
         **given,
         bounds=wanted.bounds,
@@ -103,12 +120,13 @@ def search_policy(config: Config, judgments: Path, progress: Progress = silent) 
 
     Raises:
         RefusedError: If lint refuses the fitness.
-        InputError: If a measure cannot be read, or a fitness is not finite.
+        InputError: If a measure or what is accepted cannot be read, or a fitness is not finite.
     """
     wanted = config.settings.evolution
     market = market_of(config, judgments, progress=progress)
     fitness = fitness_of(wanted, market.objectives)
     training = market.parts["train"]
+    _check_acceptance(wanted, training)
     findings = lint(fitness, training.listings, relevance_columns(wanted))
     refuse(findings, wanted.allow)
     problems: dict[int, MarketProblem] = {}
@@ -148,6 +166,20 @@ def problem_of(
     )
 
 
+def _check_acceptance(wanted: EvolutionSettings, sample: Sample) -> None:
+    """Read what is accepted before a search is spent on it.
+
+    Raises:
+        InputError: If a bound or a measure cannot be read.
+    """
+    try:
+        for name, text in wanted.acceptance.items():
+            parse_bound(name, text)
+        measured(sample, sample.scores[:, None], list(wanted.acceptance))
+    except InputError as error:
+        raise InputError(f"evolution.acceptance: {error}") from None
+
+
 def _optimiser(wanted: EvolutionSettings) -> OptimiserSettings:
     return OptimiserSettings(
         name=wanted.optimiser,
@@ -161,7 +193,7 @@ def _setup(wanted: EvolutionSettings, market: Market, judgments: Path) -> str:
     """Return a digest over all that a search depends on, 64 hexadecimal digits."""
     hashed = hashlib.sha256()
     plain: Mapping[str, Any] = {
-        "settings": wanted.model_dump(mode="json", exclude={"root", "points", "acceptance"}),
+        "settings": wanted.model_dump(mode="json", exclude=set(_BESIDE)),
         "inputs": market.inputs.fingerprint,
         "shape": [market.shape.inputs, market.shape.objectives, market.shape.hidden],
         "models": dict(market.models),
@@ -170,7 +202,8 @@ def _setup(wanted: EvolutionSettings, market: Market, judgments: Path) -> str:
     hashed.update(json.dumps(plain, sort_keys=True).encode())
     hashed.update(judgments.read_bytes())
     for sample in market.parts.values():
-        arrays = (sample.scores, sample.inputs, sample.listings.columns[GAIN])
-        for array in arrays:
+        listings = sample.listings
+        columns = (*listings.columns.values(), *listings.groups.values())
+        for array in (listings.offsets, sample.scores, sample.inputs, *columns):
             hashed.update(np.ascontiguousarray(array).tobytes())
     return hashed.hexdigest()

@@ -28,7 +28,7 @@ from cascade.registry import (
     record_decision,
 )
 from cascade.workflows.gate import Check, parity_check
-from cascade.workflows.policy_gate import policy_checks, policy_to_promote
+from cascade.workflows.policy_gate import left_behind, policy_checks, policy_to_promote
 from cascade.workflows.progress import Progress, silent
 from cascade.workflows.train import NO_SCHEMA, sha256_of
 from cascade.workflows.trial import Loaded, Trial
@@ -92,16 +92,18 @@ def promote_config(
     stages = _names(config)
     moving = {name: version for name, version in moves.items() if name in stages}
     checks, loaded = _load(config, registry, moving)
-    for name, version in moves.items():
-        if name not in stages:
-            over = {stage: after[stage] for stage in stages}
-            checks += policy_checks(config, registry, f"{name}@{version}", over)
+    live = _live_labels(config, after)
+    moved = [f"{name}@{version}" for name, version in moves.items() if name not in stages]
+    for reference in moved:
+        checks += policy_checks(config, registry, reference, live)
     data: dict[str, Any] = {"judgments": path.name, "sha256": sha256_of(path)}
     if moving and all(check.passed for check in checks):
         before_stages, after_stages = ({n: at[n] for n in stages} for at in (before, after))
         trial = Trial(config, before_stages, after_stages, loaded)
         drawn, told = trial.held(path, progress)
         checks, data = [*checks, *drawn], {**data, **told}
+    if moving and not moved:
+        checks = [*checks, *left_behind(config, registry, live)]
     refused = any(check.passed is False for check in checks)
     action: Action = "refused" if refused else "promoted" if switch else "passed"
     if action == "promoted":
@@ -147,6 +149,15 @@ def _names(config: Config) -> list[str]:
     settings = config.settings
     named = [settings.model_name(stage) for stage in settings.stages]
     return list(dict.fromkeys(name for name in named if "@" not in name))
+
+
+def _live_labels(config: Config, after: Mapping[str, int | None]) -> list[str]:
+    """Return the bundle of each stage that will be live, as name/version."""
+    settings = config.settings
+    named = dict.fromkeys(settings.model_name(stage) for stage in settings.stages)
+    pinned = registry_of(config).resolved([name for name in named if "@" in name], LIVE)
+    moving = [f"{name}/{after[name]}" for name in named if "@" not in name]
+    return [*moving, *(reference.replace("@", "/") for reference in pinned)]
 
 
 def _moves(

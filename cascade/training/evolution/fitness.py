@@ -27,6 +27,7 @@ from cascade.training.evolution.goals import (
     defined,
     left_out,
     load_function,
+    of_base,
 )
 
 Form = Literal["penalty", "lagrangian"]
@@ -63,7 +64,7 @@ class Fitness:
         """Return by how many rooms each child breaks each bound, float64[b, c]; see `Bound`."""
         kept = self.margin if margin is None else margin
         found = [
-            bound.excess(measure.of(ranked), defined(measure, base), kept)
+            bound.excess(of_base(measure, ranked, base), defined(measure, base), kept)
             for bound, measure in zip(self.bounds, self.bounded, strict=True)
         ]
         return np.array(found).reshape(len(found), ranked.children)

@@ -11,7 +11,7 @@ import numpy as np
 
 from cascade.candidates import Float64
 from cascade.errors import InputError
-from cascade.market import MarketMeasure, PageMeasure, Ranked
+from cascade.market import MarketMeasure, Mean, PageMeasure, Ranked
 from cascade.training.evolution.front import AUGMENTATION, Scalarising, linear, tchebycheff
 
 Plain: TypeAlias = Callable[[Ranked], Float64]
@@ -59,7 +59,7 @@ class WeightedSum:
         """
         found = []
         for measure in self.measures:
-            changes = measure.of(sample) - defined(measure, base)
+            changes = of_base(measure, sample, base) - defined(measure, base)
             found.append(_spread(measure, changes))
         return replace(self, spreads=tuple(found))
 
@@ -69,7 +69,7 @@ class WeightedSum:
             raise InputError("a weighted sum has no units yet; take what `fitted` returns")
         total = np.zeros(ranked.children)
         for measure, weight, spread in zip(self.measures, self.weights, self.spreads, strict=True):
-            total += weight * (measure.of(ranked) - defined(measure, base)) / spread
+            total += weight * (of_base(measure, ranked, base) - defined(measure, base)) / spread
         return total
 
     def undefined(self, ranked: Ranked) -> dict[str, int]:
@@ -103,7 +103,7 @@ class Preferred:
         """Return the goal with its spreads and its ideal."""
         spreads, ideal = [], []
         for measure in self.measures:
-            changes = measure.per_request(sample) - measure.per_request(base)
+            changes = _gains(measure, sample, base)
             if np.isnan(changes).all():
                 raise InputError(f"{measure} is undefined for every request")
             spreads.append(_spread(measure, changes[~np.isnan(changes)]))
@@ -116,7 +116,7 @@ class Preferred:
             raise InputError("a preferred goal has no units yet; take what `fitted` returns")
         gains = np.stack(
             [
-                (measure.per_request(ranked) - measure.per_request(base)) / spread
+                _gains(measure, ranked, base) / spread
                 for measure, spread in zip(self.measures, self.spreads, strict=True)
             ]
         )
@@ -198,6 +198,30 @@ def defined(measure: MarketMeasure, base: Ranked) -> float:
             "requests; take more requests, or another measure"
         )
     return value
+
+
+def of_base(measure: MarketMeasure, ranked: Ranked, base: Ranked) -> Float64:
+    """Return a measure over the requests that define it in the order of relevance, float64[c].
+
+    A mean leaves out a request whose page has no value. Were those left out that a child made so,
+    a child could raise its mean by showing rows without a value where the others are low; so a
+    page that it made undefined counts as 0.
+    """
+    if not isinstance(measure, Mean):
+        return measure.of(ranked)
+    known = ~np.isnan(measure.pages(base)[:, 0])
+    if not known.any():
+        return measure.of(ranked)
+    return np.asarray(np.nan_to_num(measure.pages(ranked)[known]).mean(axis=0))
+
+
+def _gains(measure: PageMeasure, ranked: Ranked, base: Ranked) -> Float64:
+    """Return what children change in each request, float64[q, c], NaN where the base has no value.
+
+    A page that a child made undefined counts as 0, as in `of_base`.
+    """
+    before = measure.per_request(base)
+    return np.where(np.isnan(before), np.nan, np.nan_to_num(measure.per_request(ranked)) - before)
 
 
 def _spread(measure: MarketMeasure | PageMeasure, changes: Float64) -> float:

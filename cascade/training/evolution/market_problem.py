@@ -8,6 +8,7 @@ from typing import cast
 
 import numpy as np
 
+from cascade.business.learned import preference_shares
 from cascade.business.shape import Shape
 from cascade.candidates import Float32, Float64
 from cascade.errors import InputError, nearest
@@ -21,6 +22,7 @@ from cascade.training.evolution.samples import Sample
 
 UNIT_POLICIES = 64
 UNIT_REQUESTS = 1_000
+ROUNDING = 1e-9
 # How far towards the order of relevance a policy is drawn back when bounds are checked.
 SHRUNK = (1.0, 0.85, 0.7, 0.55, 0.4, 0.25, 0.1)
 _REQUESTS, _UNITS, _VALIDATION = 0x11, 0x12, 0x13
@@ -155,6 +157,18 @@ class MarketProblem:
         orders = ranked(sample.listings, scores)
         return self.fitness.judged(orders, sample.base(), self.preferences(sample))
 
+    def promised(self, scores: Float32, sample: Sample) -> Float64:
+        """Return the goal of k orders float32[n, k], float64[k]: minus infinity if a bound breaks.
+
+        The bounds are the promises themselves, nothing kept back, as a report holds them.
+        """
+        orders, base = ranked(sample.listings, scores), sample.base()
+        goal = self.fitness.goal.values(orders, base, self.preferences(sample))
+        if not self.fitness.bounds:
+            return goal
+        excesses = self.fitness.excesses(orders, base, margin=0.0)
+        return np.where((excesses > ROUNDING).any(axis=0), -np.inf, goal)
+
     @property
     def objectives(self) -> tuple[str, ...]:
         """What the preferences of `preferences` weigh, in order."""
@@ -193,8 +207,9 @@ class MarketProblem:
         if not self._objectives:
             given = self.settings.preference
             names = self.shape.objectives
-            share = [given.get(n, 0.0) for n in names] if given else [1 / len(names)] * len(names)
-            return np.tile(np.array(share, dtype=np.float64), (requests, 1))
+            even = np.full(len(names), 1 / len(names))
+            share = preference_shares(given, names).astype(np.float64) if given else even
+            return np.tile(share, (requests, 1))
         drawn = self.settings.seed if stream == _REQUESTS else self.settings.common
         seed = drawn * 64 + stream
         many = len(self._objectives)

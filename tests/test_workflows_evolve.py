@@ -237,7 +237,9 @@ def test_a_report_sets_it_beside_what_costs_no_search(evolved):
     assert systems[report.winner].goal == best.goal
     # 2 seeds of 6 generations of 16 children, each of every training request.
     assert systems["evolution"].orders == 2 * 6 * 16 * evolved.report.requests["train"]
-    assert all(system.orders <= systems["evolution"].orders for system in report.systems)
+    # Trees have a budget of their own, more than so small a search.
+    for name in ("grid of blends", "random search"):
+        assert 0 < systems[name].orders <= systems["evolution"].orders
     base = evolved.report.points[0].base
     assert systems["identity"].moved == 0
     assert systems["identity"].measures["nDCG@10"] == pytest.approx(base["nDCG@10"])

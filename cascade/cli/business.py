@@ -25,6 +25,7 @@ from cascade.cli.console import (
 )
 from cascade.errors import RefusedError
 from cascade.evaluation.front_page import FrontPage, PagePoint, front_page
+from cascade.registry import Models
 from cascade.training.evolution.lint import Finding
 from cascade.workflows.evolve import EvolveReport, evolve, front_of_policy
 from cascade.workflows.policy_front import Front
@@ -41,7 +42,7 @@ models_option = click.option(
     type=click.Choice(["candidate", "live"]),
     default="candidate",
     show_default=True,
-    help="Which version of the policy.",
+    help="Which policy: the candidate where there is one, or the live one.",
 )
 html_option = click.option(
     "--html", type=click.Path(dir_okay=False, path_type=Path), help="Write the front as one page."
@@ -91,7 +92,7 @@ def front(
     overrides: tuple[str, ...],
     name: str | None,
     judgments: Path,
-    alias: str,
+    alias: Models,
     html: Path | None,
     as_json: bool,
 ) -> None:
@@ -144,7 +145,7 @@ def report(
     overrides: tuple[str, ...],
     name: str | None,
     judgments: Path,
-    alias: str,
+    alias: Models,
     as_json: bool,
 ) -> None:
     """Set the policy beside blends, random search and trees, on held-out requests."""
@@ -170,6 +171,14 @@ def _print_evolved(report: EvolveReport, out: Console) -> None:
     _print_front(report.front, out)
     _print_served(report.points, report.requests["test"], out)
     out.print(f"{report.model} is written, {report.seconds:.1f} s")
+    name = report.model.partition("/")[0]
+    first = next(point.name for point in report.points if not point.broken)
+    out.print(
+        f'To serve it, set [business] model = "{name}" and, as preference, a point such as '
+        f'"{first}"; the first version of a name is live at once, later ones after `cascade models '
+        "promote`.",
+        soft_wrap=True,
+    )
 
 
 def _print_front(found: Front, out: Console) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ def list_models(
             f"{row['name']}/{row['version']}",
             row["kind"],
             str(row["features"]),
-            f"{row['queries']:,} queries, {row['rows']:,} rows",
+            f"{_counted(row['queries'])} queries, {_counted(row['rows'])} rows",
             ", ".join(row["aliases"]),
             made,
         )
@@ -116,3 +117,10 @@ def _described(registry: Registry, name: str, version: int) -> dict[str, object]
         "rows": manifest.data.get("rows", 0),
         "created": manifest.created,
     }
+
+
+def _counted(found: int | Mapping[str, int]) -> str:
+    """Return a number, or the numbers of parts, in words."""
+    if isinstance(found, Mapping):
+        return " + ".join(f"{count:,}" for count in found.values())
+    return f"{found:,}"

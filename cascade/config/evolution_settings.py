@@ -31,6 +31,12 @@ def _one_way(given: dict[str, Any]) -> dict[str, Any]:
     return given
 
 
+def _distinct(given: list[int]) -> list[int]:
+    if len(set(given)) < len(given):
+        raise ValueError(f"is {given}; accepted are distinct whole numbers of 0 or more")
+    return given
+
+
 class EvolutionSettings(Settings):
     """`[evolution]`: how the weights of the business policy are searched."""
 
@@ -110,7 +116,7 @@ class EvolutionSettings(Settings):
     patience: Annotated[int, Field(ge=0)] = Field(
         0, description="looks without a better one that end a search; 0 never does"
     )
-    seeds: list[int] = Field(
+    seeds: Annotated[list[Annotated[int, Field(ge=0)]], AfterValidator(_distinct)] = Field(
         default_factory=lambda: [0, 1, 2], min_length=1, description="one search each"
     )
     points: Annotated[int, Field(ge=2, le=100)] = Field(

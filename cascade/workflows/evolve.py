@@ -15,7 +15,7 @@ from cascade.business.shape import Shape
 from cascade.candidates import Float64
 from cascade.config import Config, registry_of
 from cascade.errors import FingerprintError, RefusedError
-from cascade.registry import text_digest
+from cascade.registry import Models, text_digest
 from cascade.training.evolution.baselines import budget_of
 from cascade.training.evolution.fitness import FitnessSettings
 from cascade.training.evolution.lint import Finding
@@ -143,14 +143,18 @@ def policy_name(config: Config) -> str:
     return named.partition("@")[0]
 
 
-def opened_policy(config: Config, market: Market, alias: str) -> PolicyBundle:
+def opened_policy(config: Config, market: Market, alias: Models) -> PolicyBundle:
     """Return the bundle of a policy, checked against the configuration.
+
+    With "candidate", the live one where there is no candidate.
 
     Raises:
         NotFoundError: If there is none.
         FingerprintError: If it was trained on other inputs or objectives.
     """
-    bundle = registry_of(config).load(f"{policy_name(config)}@{alias}")
+    registry = registry_of(config)
+    (reference,) = registry.resolved([policy_name(config)], alias)
+    bundle = registry.load(reference)
     found = PolicyBundle.of(bundle.label, bundle.model, bundle.files)
     policy = found.policy(market.objectives, market.windows["test"].documents.schema)
     trained = Shape(policy.inputs.names, policy.names, found.card.hidden)
@@ -163,7 +167,7 @@ def opened_policy(config: Config, market: Market, alias: str) -> PolicyBundle:
 
 
 def front_of_policy(
-    config: Config, judgments: Path, alias: str, progress: Progress = silent
+    config: Config, judgments: Path, alias: Models, progress: Progress = silent
 ) -> tuple[str, Front]:
     """Return a policy's label and its front on validation requests."""
     market = market_of(config, judgments, progress=progress)

@@ -143,6 +143,9 @@ class _Columns:
         formulas, read = {}, dict[str, None]()
         for name, text in wanted.columns.items():
             here = f"evolution.columns.{name}"
+            if name in known:
+                problems.append(f"{here}: {name!r} is there already; choose another name")
+                continue
             try:
                 formulas[name] = parse_formula(text)
             except ValueError as error:

@@ -18,6 +18,7 @@ from cascade.training.evolution.hypervolume import Covered, covered
 from cascade.training.evolution.samples import Sample, measured, per_request, policy_scores
 
 CHUNK = 32
+RESAMPLES = 200
 
 
 @dataclass(frozen=True)
@@ -159,8 +160,8 @@ def front_of(shape: Shape, weights: Float64, asked: Asked) -> Front:
         measures=dict(measures),
         base=_by_name(names, base),
         points=points,
-        hypervolume=covered(values / unit, reference),
-        grid=covered(blends[:, non_dominated(np.nanmean(blends, axis=0))] / unit, reference),
+        hypervolume=covered(_leading(values) / unit, reference, RESAMPLES),
+        grid=covered(_leading(blends) / unit, reference, RESAMPLES),
         blends=len(shares),
         monotone={
             name: _rank_correlation(shape, weights, sample, measures, name) for name in names
@@ -177,6 +178,11 @@ def ladder(objectives: Sequence[str], name: str, steps: int = 10) -> Float64:
     share = np.linspace(0.0, 1.0, steps + 1)
     rest = (1.0 - share) / max(len(objectives) - 1, 1)
     return np.stack([share if o == name else rest for o in objectives], axis=1)
+
+
+def _leading(values: Float64) -> Float64:
+    """Return the points whose means no other dominates, float64[q, k, m]."""
+    return values[:, non_dominated(np.nanmean(values, axis=0))]
 
 
 def _rank_correlation(

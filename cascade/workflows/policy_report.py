@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from cascade.config import Config
+from cascade.registry import Models
 from cascade.training.evolution.baselines import (
     Baseline,
     fixed_blend,
@@ -77,7 +78,7 @@ class PolicyReport:
 
 
 def report_policy(
-    config: Config, judgments: Path, alias: str, progress: Progress = silent
+    config: Config, judgments: Path, alias: Models, progress: Progress = silent
 ) -> PolicyReport:
     """Set a policy beside baselines of equal budget, on held-out requests.
 

@@ -20,7 +20,7 @@ from cascade.errors import InputError
 from cascade.features.formula import parse_formula
 from cascade.training.evolution.constraints import parse_bound
 from cascade.training.evolution.fitness import FitnessSettings, make_fitness
-from cascade.training.evolution.lint import RELEVANCE_COLUMNS, Finding, lint, refuse
+from cascade.training.evolution.lint import Finding, lint, refuse
 from cascade.training.evolution.market_problem import MarketProblem, MarketSettings
 from cascade.training.evolution.optimisers import Optimiser, OptimiserSettings, make_optimiser
 from cascade.training.evolution.samples import Sample, measured
@@ -31,7 +31,7 @@ from cascade.training.evolution.search import (
     Step,
     search_seeds,
 )
-from cascade.workflows.market import Market, market_of, objectives_of, without_policy
+from cascade.workflows.market import GAIN, Market, market_of, objectives_of, without_policy
 from cascade.workflows.policy_served import RELEVANCE_MEASURE
 from cascade.workflows.progress import Progress, silent
 
@@ -103,9 +103,13 @@ def lint_config(
 
 def relevance_columns(wanted: EvolutionSettings) -> frozenset[str]:
     """Return the columns that say what shoppers want: those that follow from the gain alone."""
-    found = set(RELEVANCE_COLUMNS)
+    found = {GAIN}
     for name, text in wanted.columns.items():
-        if set(parse_formula(text).names) <= found:
+        try:
+            read = set(parse_formula(text).names)
+        except ValueError as error:
+            raise InputError(f"evolution.columns.{name}: {error}") from None
+        if read <= found:
             found.add(name)
     return frozenset(found)
 

@@ -157,7 +157,10 @@ class PlainFunction:
         Raises:
             InputError: If it does not return one number a child.
         """
-        found = np.asarray(self.function(ranked), dtype=np.float64)
+        try:
+            found = np.asarray(self.function(ranked), dtype=np.float64)
+        except Exception as error:  # Whatever a function of somebody else raises.
+            raise InputError(f"{self.name}: {type(error).__name__}: {error}") from error
         if found.shape != (ranked.children,):
             raise InputError(
                 f"{self.name}: returned the shape {found.shape}; accepted is "

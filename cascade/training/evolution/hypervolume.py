@@ -68,7 +68,7 @@ def covered(
     drawn = _resampled(values, reference, resamples, seed)
     tail = (1 - level) / 2
     low, high = np.quantile(drawn, [tail, 1 - tail])
-    return Covered(hypervolume(_means(values, None), reference), float(low), float(high))
+    return Covered(hypervolume(_mean(values), reference), float(low), float(high))
 
 
 def covered_more(
@@ -98,9 +98,7 @@ def covered_more(
     drawn -= _resampled(other, reference, resamples, seed)
     tail = (1 - level) / 2
     low, high = np.quantile(drawn, [tail, 1 - tail])
-    value = hypervolume(_means(front, None), reference) - hypervolume(
-        _means(other, None), reference
-    )
+    value = hypervolume(_mean(front), reference) - hypervolume(_mean(other), reference)
     return Covered(value, float(low), float(high))
 
 
@@ -110,24 +108,36 @@ def _resampled(values: Float64, reference: Float64, resamples: int, seed: int) -
     requests = len(values)
     if not requests:
         raise InputError("hypervolume: there is no request to draw")
-    found = np.empty(resamples)
-    for number in range(resamples):
-        counts = np.bincount(generator.integers(requests, size=requests), minlength=requests)
-        found[number] = hypervolume(_means(values, counts.astype(np.float64)), reference)
-    return found
+    drawn = np.stack(
+        [
+            np.bincount(generator.integers(requests, size=requests), minlength=requests)
+            for _ in range(resamples)
+        ]
+    ).astype(np.float64)
+    return np.array([hypervolume(points, reference) for points in _means(values, drawn)])
 
 
-def _means(values: Float64, counts: Float64 | None) -> Float64:
-    """Return float64[k, m], the mean over requests; an objective no request defines is refused."""
-    counts = np.ones(len(values)) if counts is None else counts
+def _mean(values: Float64) -> Float64:
+    return np.asarray(_means(values, np.ones((1, len(values))))[0])
+
+
+def _means(values: Float64, counts: Float64) -> Float64:
+    """Return float64[r, k, m], the means over r draws; refuse what no request defines.
+
+    Args:
+        values: float64[q, k, m].
+        counts: float64[r, q], how often each draw has each request.
+    """
     present = ~np.isnan(values)
     if not present.any(axis=0).all():
         raise InputError("hypervolume: an objective is undefined for every request")
-    total = np.tensordot(counts, np.where(present, values, 0.0), axes=1)
-    seen = np.tensordot(counts, present.astype(np.float64), axes=1)
+    flat = (len(values), -1)
+    known = np.where(present, values, 0.0).reshape(flat)
+    total, seen = counts @ known, counts @ present.astype(np.float64).reshape(flat)
     # A draw may miss every request that defines an objective: the mean of all stands in.
-    whole = np.nanmean(values, axis=0)
-    return np.asarray(np.where(seen > 0, total / np.maximum(seen, 1.0), whole))
+    whole = known.sum(axis=0) / present.reshape(flat).sum(axis=0)
+    means = np.where(seen > 0, total / np.maximum(seen, 1.0), whole)
+    return np.asarray(means.reshape(-1, *values.shape[1:]))
 
 
 def _check(points: Float64, reference: Float64) -> None:

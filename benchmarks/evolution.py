@@ -77,10 +77,10 @@ def read(path: Path) -> Rows:
 
 def fitness(rows: Rows, weights: Float64, threads: int, gain: str = "gain") -> Float64:
     """Return nDCG@10 of each child's weights, float64[c]."""
-    columns = np.ascontiguousarray(weights.T, np.float32)
+    children = weights.astype(np.float32)
     orders = ranked(
         rows.listings,
-        lambda asked: rows.matrix.take(asked, axis=0) @ columns,
+        lambda asked: (children @ rows.matrix.take(asked, axis=0).T).T,
         threads,
         children=len(weights),
     )

@@ -1,13 +1,14 @@
 """The orders of many children: against a stable sort of each listing by each child."""
 
+import sys
 from itertools import pairwise
 
 import numpy as np
 import pytest
 
-from cascade.errors import InputError
+from cascade.errors import InputError, OptionalDependencyError
 from cascade.market import Listings, Ranked, parse_page_measure, ranked
-from cascade.market.counting import RUN, blocks, count
+from cascade.market.counting import MANY, blocks, write_ranks
 
 
 def reference(offsets: np.ndarray, scores: np.ndarray) -> np.ndarray:
@@ -31,7 +32,7 @@ def drawn(seed: int, longest: int, share: float, children: int) -> tuple[Listing
     return Listings(offsets, {"gain": gain}), scores
 
 
-CASES = [(1, 4, 0.3, 1), (2, 30, 0.1, 70), (3, 30, 1.0, 5), (4, 700, 0.02, 9), (5, 300, 0.5, 3)]
+CASES = [(1, 4, 0.3, 1), (2, 30, 0.1, 70), (3, 30, 1.0, 5), (4, 700, 0.02, 9), (5, 900, 0.8, 3)]
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -70,7 +71,9 @@ def test_an_earlier_row_of_equal_score_stands_first() -> None:
 
 @pytest.mark.parametrize("share", [0.1, 1.0])
 def test_counting_and_sorting_give_one_value(share: float) -> None:
-    listings, scores = drawn(6, 120, share, 40)
+    listings, scores = drawn(6, 700, share, 40)
+    gaining = np.bincount(listings.request, listings.columns["gain"], listings.requests)
+    assert (gaining[gaining > 0].mean() > MANY) == (share == 1.0)
     values = parse_page_measure("nDCG@10").per_request(ranked(listings, scores))
     ranks = reference(listings.offsets, scores)
     discount = np.where(ranks <= 10, 1 / np.log2(1 + ranks), 0) * listings.columns["gain"][:, None]
@@ -134,7 +137,7 @@ def test_many_blocks_count_as_one() -> None:
     assert len(plan) % 2 == 0
     found = np.zeros((len(rows), 128), np.int32)
     for block in plan:
-        count(block, lambda rows: scores[rows], found)
+        write_ranks(block, lambda rows: scores[rows], found)
     some = rng.integers(0, len(rows), 50)
     listing = scores.reshape(400, 100, 128)[rows[some] // 100]
     above = (listing > scores[rows[some], None, :]).sum(axis=1)
@@ -142,37 +145,42 @@ def test_many_blocks_count_as_one() -> None:
 
 
 @pytest.mark.parametrize("length", [1, 7, 8, 9, 100, 300])
-def test_equal_scores_within_a_run_of_steps(length: int) -> None:
+@pytest.mark.parametrize("column_order", [False, True])
+def test_equal_scores_by_their_place(length: int, column_order: bool) -> None:
     rng = np.random.default_rng(length)
     offsets = np.arange(0, 12 * length + 1, length, dtype=np.int64)
     scores = rng.integers(-1, 3, (12 * length, 6)).astype(np.float32)
     rows = np.flatnonzero(rng.random(12 * length) < 0.3)
-    before = np.getbufsize()
     found = np.zeros((len(rows), 6), np.int32)
+    asked = np.asfortranarray(scores) if column_order else scores
     for block in blocks(offsets, rows, 6):
-        assert max(steps for steps, _ in block.runs) == min(length, RUN)
-        count(block, lambda asked: scores[asked], found)
+        write_ranks(block, lambda rows: asked[rows], found)
     np.testing.assert_array_equal(found, reference(offsets, scores)[rows])
-    assert np.getbufsize() == before
 
 
-def test_ranks_and_discounts_come_from_one_count() -> None:
+@pytest.mark.parametrize("cutoff", [1, 3, 10, None])
+def test_discounts_are_those_of_a_stable_sort_whatever_was_asked_before(cutoff: int | None) -> None:
     listings, scores = drawn(12, 60, 0.2, 30)
-    asked = []
+    ranks = reference(listings.offsets, scores)
+    worth = np.where(ranks <= (cutoff or 60), 1 / np.log2(1 + ranks), 0)
+    expected = np.zeros((listings.requests, 30))
+    np.add.at(expected, listings.request, worth * listings.columns["gain"][:, None])
+    orders = ranked(listings, scores)
+    counted = orders.discounted("gain", cutoff)
+    orders = ranked(listings, scores)
+    orders.hit_ranks("gain")
+    read = orders.discounted("gain", cutoff)
+    np.testing.assert_allclose(counted, expected, rtol=1e-12)
+    np.testing.assert_allclose(read, expected, rtol=1e-12)
 
-    def score(rows: np.ndarray) -> np.ndarray:
-        asked.append(len(rows))
-        return scores[rows]
 
-    orders = ranked(listings, score, 1, children=30)
-    gained = orders.discounted("gain", None)
-    once = len(asked)
-    ranks = orders.hit_ranks("gain")
-    assert len(asked) == once
-    hits = np.flatnonzero(listings.columns["gain"] > 0)
-    expected = np.zeros(gained.shape)
-    np.add.at(expected, listings.request[hits], 1 / np.log2(1 + ranks))
-    np.testing.assert_allclose(gained, expected, rtol=1e-12)
+def test_without_numba_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "cascade.market.kernels", raising=False)
+    monkeypatch.delattr("cascade.market.kernels", raising=False)
+    monkeypatch.setitem(sys.modules, "numba", None)
+    listings, scores = drawn(13, 30, 0.3, 4)
+    with pytest.raises(OptionalDependencyError, match=r"cascade-ranking\[evolve\]"):
+        ranked(listings, scores).hit_ranks("gain")
 
 
 def test_no_rows_at_all() -> None:

@@ -92,7 +92,7 @@ class Shape:
     ) -> Float32:
         """Return the utilities that each of c policies gives each of n rows, float32[n, c].
 
-        Weights count as float32 has them.
+        Weights count as float32 has them. Those of a policy lie side by side in memory.
 
         Args:
             weights: float64[c, size].
@@ -107,20 +107,20 @@ class Shape:
         narrow = weights.astype(np.float32).astype(kind)
         layers, scales = self._layers(narrow), narrow[:, 0]
         count, children = len(scores), len(weights)
-        utilities = np.empty((count, children), dtype=kind)
+        utilities = np.empty((children, count), dtype=kind)
         # A chunk is multiplied, bent and added to while it is in the cache.
         width = max(children * max(self.hidden, 1), self.size)
         rows = max(16, _CHUNK_BYTES // (utilities.itemsize * width))
         for start in range(0, count, rows):
             part = slice(start, start + rows)
             given = (a[part].astype(kind, copy=False) for a in (inputs, preferences))
-            net = self._net(layers, self._terms(*given), utilities[part])
+            net = self._net(layers, self._terms(*given), utilities[:, part])
             np.tanh(net, out=net)
-            net *= scales
-            net += scores[part, None]
+            net *= scales[:, None]
+            net += scores[part]
         # s + 0 is s but for the sign of zero.
-        utilities[:, scales == 0] = scores[:, None]
-        return utilities.astype(np.float32, copy=False)
+        utilities[scales == 0] = scores
+        return utilities.astype(np.float32, copy=False).T
 
     def parts(self, weights: Float64) -> dict[str, Float64]:
         """Return one policy's weights by their names in the formula above.
@@ -138,24 +138,22 @@ class Shape:
         return {**found, "wx": weights[2 : 2 + f], "wp": weights[2 + f : 2 + f + p], "W": products}
 
     def _layers(self, weights: Floats) -> tuple[Floats, ...]:
-        """Return the matrices that rows of `_terms` are multiplied by, children last."""
+        """Return the matrices that multiply `_terms`, children first."""
         children, h = len(weights), self.hidden
         if not h:
-            return (np.ascontiguousarray(weights[:, 1:].T),)
-        block = weights[:, 2 + h :].reshape(children, -1, h)
-        first = np.ascontiguousarray(block.transpose(1, 2, 0)).reshape(-1, h * children)
-        return first, np.ascontiguousarray(weights[:, 2 : 2 + h].T), weights[:, 1]
+            return (np.ascontiguousarray(weights[:, 1:]),)
+        first = weights[:, 2 + h :].reshape(children, -1, h).transpose(0, 2, 1)
+        return np.ascontiguousarray(first).reshape(children * h, -1), weights[:, 1 : 2 + h]
 
     def _net(self, layers: tuple[Floats, ...], terms: Floats, out: Floats) -> Floats:
         if not self.hidden:
-            return np.matmul(terms, layers[0], out=out)
-        first, second, bias = layers
-        units = terms @ first
+            return np.matmul(layers[0], terms.T, out=out)
+        first, second = layers
+        units = first @ terms.T
         np.tanh(units, out=units)
-        units = units.reshape(len(terms), self.hidden, -1)
-        out[:] = bias
-        for unit in range(self.hidden):
-            out += units[:, unit] * second[unit]
+        units = units.reshape(len(out), self.hidden, -1)
+        np.matmul(second[:, None, 1:], units, out=out[:, None])
+        out += second[:, :1]
         return out
 
     def _terms(self, inputs: Floats, preferences: Floats) -> Floats:

@@ -74,14 +74,13 @@ def _keys(offsets: Int64, requests: Int64, score: Score) -> Int64:
     places = np.arange(longest)
     # Places beyond a listing's end take its last row, and are marked below.
     rows = offsets[requests][:, None] + np.minimum(places, lengths[:, None] - 1)
-    found = score(rows.ravel())
+    found = score(rows.ravel()).T
     if not np.isfinite(found).all():
-        check_finite(found)
-    found = found.reshape(len(requests), longest, -1)
+        check_finite(found.T)
     bits = (found + np.float32(0)).view(np.int32)
     bits ^= (bits >> 31) & np.int32(0x7FFFFFFF)
-    keys = np.empty((len(requests), found.shape[2], longest), np.int64)
-    keys[:] = (~bits).transpose(0, 2, 1)
+    keys = np.empty((len(requests), len(found), longest), np.int64)
+    keys[:] = (~bits).reshape(len(found), len(requests), longest).transpose(1, 0, 2)
     keys <<= 32
     keys |= places
     beyond = places >= lengths[:, None]

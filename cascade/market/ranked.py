@@ -73,9 +73,6 @@ class Ranked:
     children: int
     threads: int
     _known: dict[object, NDArray[np.generic]] = field(default_factory=dict, init=False, repr=False)
-    _counts: dict[object, list[counting.Beaten]] = field(
-        default_factory=dict, init=False, repr=False
-    )
 
     def ranks(self, rows: Int64) -> Int32:
         """Return the 1-based rank of each row in its listing, int32[m, c].
@@ -146,29 +143,25 @@ class Ranked:
         longest = int(listings.lengths.max(initial=0))
         weights = discounts(longest, cutoff)
         found = np.zeros((listings.requests, self.children))
-        if not len(mine.rows):
-            return found
-        if cutoff is not None and len(mine.rows) > counting.MANY * len(mine.requests):
+        many = len(mine.rows) > counting.MANY * len(mine.requests)
+        known = ("hits", column) in self._known
+        if many and cutoff is not None and not known:
             gains = np.fmax(self.shown(column, min(cutoff, longest)), 0.0)
             gains = np.sign(gains) if flags else gains
             np.einsum("qkc,k->qc", gains, weights[1 : gains.shape[1] + 1], out=found)
             return found
-        if len(mine.rows) > counting.MANY * len(mine.requests):
-            gained = weights.take(self.hit_ranks(column))
-            gained *= 1.0 if flags else mine.values[:, None]
-            found[mine.requests] = np.add.reduceat(gained, mine.starts, axis=0)
+        gained = np.ones(len(mine.rows)) if flags else mine.values
+        if (many or known) and len(mine.rows):
+            worth = weights.take(self.hit_ranks(column))
+            worth *= gained[:, None]
+            found[mine.requests] = np.add.reduceat(worth, mine.starts, axis=0)
             return found
-        plan, beaten = self._beaten(mine.rows, ("hits", column))
-        worth = listings.derived(
-            ("gains", column, flags, self.children), lambda: _gains(plan, mine.values, flags)
+        top = weights[1 : None if cutoff is None else cutoff + 1]
+        counting.in_threads(
+            lambda block: counting.discounted(block, self.score, gained, top, found),
+            self._blocks(mine.rows, ("hits", column)),
+            self.threads,
         )
-
-        def add(some: int) -> None:
-            gained = weights[1:].take(beaten[some])
-            gained *= worth[some]
-            found[plan[some].requests] = np.add.reduce(gained, axis=0)
-
-        counting.in_threads(add, range(len(plan)), self.threads)
         return found
 
     def _ranks(self, rows: Int64, key: tuple[str, object]) -> Int32:
@@ -187,37 +180,18 @@ class Ranked:
             )
             return every[rows]
         found = np.empty((len(rows), self.children), np.int32)
-        for block, beaten in zip(*self._beaten(rows, key), strict=True):
-            counting.write(block, beaten, found)
+        counting.in_threads(
+            lambda block: counting.write_ranks(block, self.score, found),
+            self._blocks(rows, key),
+            self.threads,
+        )
         return found
 
-    def _beaten(
-        self, rows: Int64, key: tuple[str, object]
-    ) -> tuple[tuple[counting.Block, ...], list[counting.Beaten]]:
-        """Return the blocks that count the rows, and how many rows beat each of them."""
-        offsets = self.listings.offsets
-        plan = self.listings.derived(
-            ("blocks", key, self.children), lambda: counting.blocks(offsets, rows, self.children)
+    def _blocks(self, rows: Int64, key: tuple[str, object]) -> tuple[counting.Block, ...]:
+        return self.listings.derived(
+            ("blocks", key, self.children),
+            lambda: counting.blocks(self.listings.offsets, rows, self.children),
         )
-        if key not in self._counts:
-            found: dict[int, counting.Beaten] = {}
-
-            def count(some: int) -> None:
-                found[some] = counting.beaten(plan[some], self.score)
-
-            counting.in_threads(count, range(len(plan)), self.threads)
-            self._counts[key] = [found[some] for some in range(len(plan))]
-        return plan, self._counts[key]
-
-
-def _gains(plan: tuple[counting.Block, ...], values: Float64, flags: bool) -> list[Float64]:
-    """Return what the counted rows of each block gain, float64[slots, requests, 1]."""
-    found = []
-    for block in plan:
-        gains = np.zeros(block.slots * len(block.requests))
-        gains[block.place] = 1.0 if flags else values[block.at]
-        found.append(gains.reshape(block.slots, -1, 1))
-    return found
 
 
 def ranked(
@@ -233,7 +207,8 @@ def ranked(
         listings: The rows, each listing in its order of relevance, which settles ties.
         scores: One column a child; the higher comes first. Or a function that gives them for
             rows, int64[m]: it is asked for a block of requests at a time, which never leave the
-            cache, and again for each column that is counted; `children` then says how many.
+            cache, and again for each column that is counted; `children` then says how many. Either
+            is fastest as the transpose of a contiguous float32[c, n].
         threads: How many threads score, count and sort; None means one for each core.
         children: How many columns a function gives.
 
@@ -253,5 +228,13 @@ def ranked(
             f"scores have the shape {list(scores.shape)}; accepted: one row for each of the "
             f"{len(listings)} rows of the listings, and one column a child"
         )
-    known = np.ascontiguousarray(scores, np.float32)
-    return Ranked(listings, lambda rows: known.take(rows, axis=0), known.shape[1], many)
+    known = np.ascontiguousarray(scores.T, np.float32)
+    return Ranked(listings, lambda rows: _taken(known, rows).T, len(known), many)
+
+
+def _taken(scores: Float32, rows: Int64) -> Float32:
+    """Return the columns of some rows, float32[c, m]; those that follow each other as a view."""
+    begin, count = int(rows[0]) if len(rows) else 0, len(rows)
+    if count and rows[-1] - begin == count - 1 and (np.diff(rows) == 1).all():
+        return scores[:, begin : begin + count]
+    return scores.take(rows, axis=1)

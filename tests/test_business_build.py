@@ -12,19 +12,7 @@ from cascade.business.ruleset import RuleSet
 from cascade.errors import ConfigError
 from cascade.filters import parse
 from cascade.schema import Field, Kind, Schema
-
-SCHEMA = Schema(
-    "id",
-    (
-        Field("title", Kind.TEXT),
-        Field("seller", Kind.KEYWORD),
-        Field("price", Kind.NUMBER),
-        Field("margin", Kind.NUMBER),
-        Field("stock", Kind.NUMBER),
-        Field("seller_age_days", Kind.NUMBER),
-        Field("added", Kind.DATE),
-    ),
-)
+from tests.business_tables import SCHEMA, objective, rule
 
 WHOLE = """
 window = 50
@@ -136,14 +124,12 @@ def test_an_empty_table_does_nothing():
     assert build_business({}, SCHEMA) == Business()
 
 
-def objective(**settings):
-    return {"objectives": [settings]}
+def page(**settings):
+    return {"page": {"fields": ["seller"], **settings}}
 
 
-def rule(**settings):
-    return {"rules": [{"name": "r", **settings}]}
-
-
+NAN = float("nan")
+PAGE_KEYS = "accepted: beam, fields, top"
 FIELDS_NUMBER = "accepted: margin, price, seller_age_days, stock"
 RULE_KINDS = "accepted: at_least, at_most, boost, bury, diversify, exclude, min_stock, pin"
 
@@ -163,7 +149,7 @@ RULE_KINDS = "accepted: at_least, at_most, boost, bury, diversify, exclude, min_
             {"max_displacement": 1.5},
             "business.max_displacement: is 1.5; accepted is a whole number of 0 or more",
         ),
-        ({"preference": 3}, "business.preference: is 3; accepted is a table"),
+        ({"preference": 3}, "business.preference: is 3; accepted is a table or a point's name"),
         (
             {"preference": {"new": -1}, **objective(name="new", kind="stock", field="stock")},
             "business.preference.new is -1; accepted is a number from 0 (none) to 1000",
@@ -172,6 +158,22 @@ RULE_KINDS = "accepted: at_least, at_most, boost, bury, diversify, exclude, min_
             {"preference": {"nex": 1}, **objective(name="new", kind="stock", field="stock")},
             "business.preference.nex: 'nex' is no objective; did you mean 'new'? accepted: new",
         ),
+        ({"max_loss": 1.5}, "business.max_loss: is 1.5; accepted is a share from 0 to 1"),
+        ({"max_loss": NAN}, "business.max_loss: is nan; accepted is a share from 0 to 1"),
+        ({"guard_top": 0}, "business.guard_top: is 0; accepted is a whole number of 1 or more"),
+        (
+            {"guard_gain": ""},
+            "business.guard_gain: is ''; accepted is a string that is not empty",
+        ),
+        ({"page": {}}, "business.page.fields: is missing; business.page needs it"),
+        (
+            page(fields=["title"]),
+            "business.page.fields: is 'title', which is no keyword or number or date field of the "
+            "schema; accepted: added, margin, price, seller, seller_age_days, stock",
+        ),
+        (page(top=0), "business.page.top: is 0; accepted is a whole number from 1 to 100"),
+        (page(beam=101), "business.page.beam: is 101; accepted is a whole number from 1 to 100"),
+        (page(beams=4), "business.page.beams: unknown key; did you mean 'beam'? " + PAGE_KEYS),
         ({"objectives": {}}, "business.objectives: is {}; accepted is a list of tables"),
         ({"rules": [3]}, "business.rules[0]: is 3; accepted is a table"),
         (
@@ -244,88 +246,6 @@ RULE_KINDS = "accepted: at_least, at_most, boost, bury, diversify, exclude, min_
             "business.objectives: 'a' names more than one; give each its own name",
         ),
         (
-            rule(kind="boost", where={"seller": "us"}, rank=5),
-            "business.rules[0].rank: unknown key; did you mean 'ranks'? "
-            "accepted: ends, kind, name, queries, ranks, starts, surfaces, where",
-        ),
-        (
-            rule(kind="boost", where={"seller": "us"}, ranks=0),
-            "business.rules[0].ranks: is 0; accepted is a whole number of 1 or more",
-        ),
-        (
-            rule(kind="bury", where={}),
-            "business.rules[0].where: is {}; accepted is a filter with at least one condition",
-        ),
-        (
-            rule(kind="exclude", where={"sellr": "us"}),
-            "business.rules[0].where.sellr: 'sellr' is not a field that can be filtered; did you "
-            "mean 'seller'? accepted: added, any, margin, not, price, seller, seller_age_days, "
-            "stock",
-        ),
-        (
-            rule(kind="exclude", where={"price": {"gte": "ten"}}),
-            "business.rules[0].where.price.gte is 'ten'; accepted is a finite number",
-        ),
-        (
-            rule(kind="at_most", field="seller", count=3, top=3),
-            "business.rules[0].count: is 3; accepted is less than top, which is 3",
-        ),
-        (
-            rule(kind="at_least", where={"seller": "us"}, count=5, top=4),
-            "business.rules[0].count: is 5; accepted is at most top, which is 4",
-        ),
-        (
-            rule(kind="diversify", field="seller", gap=5, top=4),
-            "business.rules[0].gap: is 5; accepted is at most top, which is 4",
-        ),
-        (
-            rule(kind="diversify", field="seller", gap=1, top=4),
-            "business.rules[0].gap: is 1; accepted is a whole number of 2 or more",
-        ),
-        (
-            rule(kind="pin", slots={"a": 1}, starts="tomorrow"),
-            "business.rules[0].starts: is 'tomorrow'; accepted is a date, as 2026-11-27, or a "
-            "moment, as 2026-11-27T08:00:00Z",
-        ),
-        (
-            rule(kind="pin", slots={"a": 1}, ends=20261127),
-            "business.rules[0].ends: is 20261127; accepted is a date, as 2026-11-27, or a "
-            "moment, as 2026-11-27T08:00:00Z",
-        ),
-        (
-            rule(kind="pin", slots={"a": 1}, starts="2026-11-28", ends="2026-11-27"),
-            "business.rules[0].ends: is not after starts; accepted is a later date or moment",
-        ),
-        (
-            rule(kind="at_most", field="seller", count=1, top=0),
-            "business.rules[0].top: is 0; accepted is a whole number of 1 or more",
-        ),
-        (
-            rule(kind="at_most", field="price", count=1, top=3),
-            "business.rules[0].field: is 'price', which is no keyword field of the schema; "
-            "accepted: seller",
-        ),
-        (
-            rule(kind="min_stock", field="stock", missing="hide"),
-            "business.rules[0].missing: is 'hide'; accepted: drop, keep",
-        ),
-        (
-            rule(kind="pin", slots={"a": 0}),
-            "business.rules[0].slots.a: is 0; accepted is a slot of 1 (the top) or more",
-        ),
-        (
-            rule(kind="pin", slots={"a": 2, "b": 2}),
-            "business.rules[0].slots: 'a' and 'b' both ask for slot 2",
-        ),
-        (
-            rule(kind="pin", slots=["a"]),
-            "business.rules[0].slots: is ['a']; accepted is a table of document id = slot",
-        ),
-        (
-            rule(kind="pin", slots={"a": 1}, queries=[""]),
-            "business.rules[0].queries: is ['']; accepted is a list of strings that are not empty",
-        ),
-        (
             {
                 "rules": [
                     {"name": "one", "kind": "pin", "slots": {"a": 1}},
@@ -344,23 +264,6 @@ def test_one_problem(raw, problem):
     assert str(caught.value) == f"shop.toml: 1 problem\n  {problem}"
 
 
-@pytest.mark.parametrize(
-    ("written", "starts", "ends"),
-    [
-        # 1 January 2021 is 1609459200; a date that ends a period is part of it.
-        ("starts = 2021-01-01\nends = 2021-01-01", 1609459200, 1609545600),
-        ('starts = "2021-01-01"\nends = "2021-01-02"', 1609459200, 1609632000),
-        ("starts = 2021-01-01T00:00:10\nends = 2021-01-01T00:01:00Z", 1609459210, 1609459260),
-        ("starts = 2021-01-01T01:00:00+01:00", 1609459200, None),
-        ('ends = "2021-01-01T01:00:00+01:00"', None, 1609459200),
-    ],
-)
-def test_dates_of_a_rule(written, starts, ends):
-    text = f'[[rules]]\nname = "p"\nkind = "pin"\nslots = {{ a = 1 }}\n{written}'
-    (found,) = build_business(tomllib.loads(text), SCHEMA).rules.rules
-    assert (found.starts, found.ends) == (starts, ends)
-
-
 def test_an_excluded_document_cannot_be_pinned():
     schema = Schema("sku", (*SCHEMA.fields, Field("sku", Kind.KEYWORD)))
     rules = [
@@ -372,6 +275,18 @@ def test_an_excluded_document_cannot_be_pinned():
     assert caught.value.problems == (
         "business.rules: 'hero' and 'recalled' exclude and pin 'L7' for the same requests",
     )
+
+
+def test_an_at_least_names_as_many_documents_as_it_wants():
+    schema = Schema("sku", (*SCHEMA.fields, Field("sku", Kind.KEYWORD)))
+    few = rule(kind="at_least", where={"sku": ["L1", "L2"]}, count=3, top=9)
+    with pytest.raises(ConfigError) as caught:
+        build_business(few, schema)
+    assert caught.value.problems == (
+        "business.rules[0].count: is 3; accepted is at most 2, as many documents as `where` names",
+    )
+    enough = rule(kind="at_least", where={"sku": ["L1", "L2", "L3"]}, count=3, top=9)
+    assert len(build_business(enough, schema).rules.rules) == 1
 
 
 def test_a_table_is_wanted():

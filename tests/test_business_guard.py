@@ -1,6 +1,7 @@
 """The guard rail: what a policy may cost a listing, kept for any utilities and any gains."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -173,6 +174,29 @@ class TestBusiness:
         # What is logged gives the order again.
         again = bounded_order(told.utilities, bound.max_displacement)
         assert again.tolist() == told.blended.tolist()
+
+    @pytest.mark.parametrize("heads", [None, [np.nan] * 40])
+    def test_the_trace_says_that_the_head_is_in_no_row(self, heads):
+        batch = listing(np.linspace(9, 0, 40), heads, preference={"price": 5.0})
+        out, told = Business(policy=BLEND, guard=Guard(0.02, 10, SurrogateGain("p_buy"))).rerank(
+            batch
+        )
+        by_score, _ = Business(policy=BLEND, guard=Guard(0.02)).rerank(batch)
+        assert out.rows.tolist() == by_score.rows.tolist()
+        assert told.headless == "p_buy"
+        assert told.note.endswith(
+            "allowed; guard: no row has the head 'p_buy', so scores stand for gains"
+        )
+
+    def test_the_trace_says_nothing_of_a_head_that_rows_have(self):
+        heads = [np.nan] * 39 + [0.1]
+        batch = listing(np.linspace(9, 0, 40), heads, preference={"price": 5.0})
+        business = Business(policy=BLEND, guard=Guard(1.0, 10, SurrogateGain("p_buy")))
+        _, told = business.rerank(batch)
+        assert (told.headless, told.note) == ("", "")
+        # Below the window nothing is read.
+        _, told = replace(business, window=39).rerank(batch)
+        assert told.note == "guard: no row has the head 'p_buy', so scores stand for gains"
 
     def test_without_a_preference_nothing_is_measured(self):
         batch = listing(np.linspace(9, 0, 40))

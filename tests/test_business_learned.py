@@ -107,10 +107,13 @@ class TestPolicy:
         alone = [policy.utilities(part, {"new": 0.5}) for part in parts]
         assert together.tolist() == np.concatenate(alone).tolist()
 
-    def test_identity_weights_give_the_order_bit_for_bit(self):
+    @pytest.mark.parametrize(
+        "count", [50, pytest.param(10_000, marks=pytest.mark.full)], ids=["some", "all"]
+    )
+    def test_identity_weights_give_the_order_bit_for_bit(self, count):
         layer = business(memory_policy.trained(scale=0.0))
         rng = np.random.default_rng(0)
-        for _ in range(50):
+        for _ in range(count):
             batch = memory_policy.listing(rng.integers(0, 60, 60), preference="growth")
             batch = batch.with_scores(np.round(rng.standard_normal(60), 1).astype(np.float32))
             out, trace = layer.rerank(batch)
@@ -146,9 +149,33 @@ class TestBounds:
         gain = memory_policy.trained().gain
         assert (layer.window, layer.max_displacement) == (50, 12)
         assert layer.guard == Guard(0.1, 5, gain)
-        other = business(window=9, max_loss=0.5, guard_gain="p_buy")
+        other = business(window=9, max_loss=0.05, guard_gain="p_buy")
         assert (other.window, other.max_displacement) == (9, 12)
-        assert other.guard == Guard(0.5, 5, replace(gain, head="p_buy"))
+        assert other.guard == Guard(0.05, 5, replace(gain, head="p_buy"))
+
+    @pytest.mark.parametrize(
+        ("key", "value", "accepted"),
+        [
+            ("window", 51, "is 51; accepted is at most 50"),
+            ("max_displacement", 13, "is 13; accepted is at most 12"),
+            ("max_loss", 0.2, "is 0.2; accepted is at most 0.1"),
+            ("guard_top", 4, "is 4; accepted is 5"),
+            ("guard_top", 6, "is 6; accepted is 5"),
+        ],
+    )
+    def test_a_table_may_not_loosen_them(self, key, value, accepted):
+        with pytest.raises(ConfigError) as caught:
+            business(**{key: value})
+        assert caught.value.problems == (
+            f"business.{key}: {accepted}, the bound that shop-policy/1 was accepted with; for "
+            "another evolve a policy anew",
+        )
+
+    def test_a_policy_without_a_guard_may_be_given_one(self):
+        unbound = memory_policy.trained(bounds=Bounds(window=50, max_displacement=12))
+        assert business(unbound).guard is None
+        gain = memory_policy.trained().gain
+        assert business(unbound, max_loss=0.3, guard_top=3).guard == Guard(0.3, 3, gain)
 
     def test_they_hold_on_every_listing(self):
         layer, rng = business(memory_policy.trained(scale=20.0)), np.random.default_rng(1)

@@ -145,7 +145,7 @@ class TestConfigured:
         [
             ({"page": 3}, "business.page: is 3; accepted is a table"),
             ({"page": {"fields": ["seler"]}}, "business.page.fields: is 'seler', which is no"),
-            ({"page": {}}, "business.page.fields: is []"),
+            ({"page": {}}, "business.page.fields: is missing"),
             ({"page": {"fields": ["price"], "tops": 3}}, "business.page.tops: unknown key;"),
             ({"page": {"fields": ["price"], "beam": 0}}, "business.page.beam: is 0"),
             ({"preference": {"diversity": 1}}, "business.preference.diversity: 'diversity' is no"),

@@ -7,12 +7,15 @@ import pytest
 from click.testing import CliRunner
 
 from cascade.cli import main
+from cascade.cli.business import _print_front
+from cascade.cli.console import console
+from cascade.training.evolution.hypervolume import Covered
+from cascade.workflows.policy_front import Front, Point
 from tests.policy_shop import NAME, write_policy_shop
 
 FLAT = 'evolution.fitness={measures={"recall@10" = 1.0, "mean(price)@3" = 0.1}}'
-PRICED = 'evolution.columns={dear="price"}'
 # Without acceptance every point has a name and is written, whatever a short search found.
-EASY = ("evolution.acceptance={}", "evolution.sigma=0.6")
+EASY = ("evolution.acceptance={}", "evolution.sigma=2.0")
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +59,10 @@ def test_evolve_as_json_is_one_document(evolved):
     assert told["model"] == f"{NAME}/1"
     assert told["requests"].keys() == {"train", "validation", "test"}
     assert [seed["seed"] for seed in told["seeds"]] == [0, 1]
+    assert told["base"].keys() == told["requests"].keys()
+    assert told["base"]["test"]["measures"] == pytest.approx(told["points"][0]["base"])
+    # The model of the stage was written, not trained.
+    assert [at["trained"] for at in told["base"].values()] == [0, 0, 0]
     assert len(told["front"]["points"]) == 15
     names = {name for point in told["front"]["points"] for name in point["names"]}
     assert {point["name"] for point in told["points"]} == names
@@ -76,6 +83,8 @@ def test_evolve_in_words(run, evolved):
     assert done.exit_code == 0
     assert f"{NAME}/2 is written" in done.stdout
     said = " ".join(done.stdout.split())
+    assert "order of relevance ┃ train ┃ validation ┃ test" in said
+    assert "trained on requests of this search" not in said
     assert "22 held-out requests" in said
     assert "of 15 preferences are not dominated on 17 validation requests" in said
 
@@ -91,6 +100,27 @@ def test_front_as_json_and_in_words(run, evolved, tmp_path):
     done = run("front", *EASY)
     assert done.exit_code == 0
     assert "share of revenue" in done.stdout
+    assert "No point is named" not in done.stdout
+
+
+def test_front_says_which_names_it_could_not_give(run, evolved):
+    none = 'evolution.acceptance={"nDCG@10" = ">= 2 of base"}'
+    said = " ".join(run("front", none).stdout.split())
+    assert "No point is named for relevance, revenue, stocked: what has a share of it" in said
+
+
+def test_models_verify_reads_a_policy_as_one(run, shop, evolved):
+    done = CliRunner().invoke(main, ["models", "verify", "--config", str(shop[0])])
+    assert done.exit_code == 0, done.output
+    assert f"{NAME}/1: ok" in done.stdout
+
+
+def test_front_says_which_names_mean_one_point(capsys):
+    covered = Covered(1.0, 0.5, 1.5)
+    both = Point({"relevance": 1.0}, {"relevance": 0.5}, True, True, ("balanced", "relevance"))
+    front = Front({"relevance": "MRR"}, {"relevance": 0.4}, (both,), *[covered] * 3, 4, {}, 9)
+    _print_front(front, console())
+    assert "balanced and relevance are one point" in capsys.readouterr().out
 
 
 def test_numbers_that_are_none_are_null(run, shop, evolved):
@@ -99,11 +129,12 @@ def test_numbers_that_are_none_are_null(run, shop, evolved):
         run(
             "evolve",
             *EASY,
-            "evolution.generations=1",
+            "evolution.generations=10",
             "evolution.seeds=[0]",
             "business.objectives=[{name='same', kind='stock', field='margin'}]",
             'business.policy={inputs=["score", "rank_percentile", "same"]}',
-            'evolution.fitness={raised="nDCG@10"}',
+            'evolution.fitness={raised="mean(price)@10"}',
+            'evolution.allow=["no-relevance"]',
             "business.model='other'",
             options=["--json"],
         )
@@ -128,49 +159,74 @@ def test_report_as_json_and_in_words(run, evolved):
 
 @pytest.mark.parametrize("judged", [False, True])
 def test_lint_refuses_with_4_what_allow_lets_through(run, judged):
-    done = run("lint", FLAT, PRICED, options=["--json"], judged=judged)
+    done = run("lint", FLAT, options=["--json"], judged=judged)
     assert done.exit_code == 4
     told = document(done)
     assert told["refused"] is True
     assert [finding["code"] for finding in told["findings"]] == ["flat-relevance"]
-    words = run("lint", FLAT, PRICED, judged=judged)
+    words = run("lint", FLAT, judged=judged)
     assert words.exit_code == 4
     assert "refused: flat-relevance: recall@10" in words.stdout
     allowed = run(
         "lint",
         FLAT,
-        PRICED,
         'evolution.allow=["flat-relevance"]',
         options=["--json"],
         judged=judged,
     )
     assert (allowed.exit_code, document(allowed)["refused"]) == (0, False)
+    words = run("lint", FLAT, 'evolution.allow=["flat-relevance"]', judged=judged)
+    assert "allowed: flat-relevance: recall@10" in words.stdout
 
 
 def test_lint_of_a_sound_fitness(run):
     done = run("lint", judged=False)
-    assert (done.exit_code, done.stdout.strip()) == (0, "nothing is wrong with the fitness")
+    assert (done.exit_code, done.stdout.strip()) == (
+        0,
+        "nothing is wrong with the settings of the search",
+    )
     told = document(run("lint", options=["--json"]))
-    assert told == {"refused": False, "findings": []}
+    assert told == {"refused": False, "problems": [], "findings": []}
+
+
+def test_lint_tells_all_that_cannot_be_used_and_ends_with_3(run):
+    wrong = ('evolution.groups=["brnd"]', 'evolution.acceptance={"nDCG@10"="> 1"}', FLAT)
+    done = run("lint", *wrong, judged=False)
+    assert (done.exit_code, done.stderr) == (3, "")
+    told = [line.partition(":")[0] for line in done.stdout.splitlines()]
+    assert told == ["wrong", "wrong"]
+    told = document(run("lint", *wrong, options=["--json"], judged=False))
+    assert len(told["problems"]) == 2
+    done = run("lint", wrong[1], FLAT, judged=False)
+    told = [line.partition(":")[0] for line in done.stdout.splitlines()]
+    assert (done.exit_code, told) == (3, ["wrong", "refused"])
+
+
+def test_a_code_that_there_is_not_is_refused_with_those_that_there_are(run):
+    done = run("lint", 'evolution.allow=["flat-relevanse"]', judged=False)
+    assert done.exit_code == 3
+    said = " ".join(done.stderr.split())
+    assert "evolution.allow[0]: is 'flat-relevanse'; did you mean 'flat-relevance'?" in said
+    assert "no-positives" in said
 
 
 @pytest.mark.parametrize("command", ["evolve", "lint"])
 def test_what_is_refused_ends_with_4_and_says_so_on_stderr(run, command):
-    done = run(command, FLAT, PRICED)
+    done = run(command, FLAT)
     assert done.exit_code == 4
     if command == "evolve":
         assert done.stdout == ""
-        assert "allow = [flat-relevance]" in done.stderr
+        assert 'allow = ["flat-relevance"]' in done.stderr
 
 
 def test_acceptance_that_cannot_be_kept_ends_with_4(run, shop, tmp_path):
     folder = shop[0].parent / "models" / NAME
     before = sorted(folder.iterdir()) if folder.exists() else []
     page = tmp_path / "front.html"
-    bound = 'evolution.acceptance={"nDCG@10" = ">= 1.5 of base"}'
-    done = run("evolve", bound, options=["--json", "--html", str(page)])
+    bound = ('evolution.acceptance={"nDCG@10" = ">= 2 of base"}', 'evolution.allow=["unmet-bound"]')
+    done = run("evolve", *bound, *EASY[1:], options=["--json", "--html", str(page)])
     assert (done.exit_code, done.stdout) == (4, "")
-    assert "nothing is written" in " ".join(done.stderr.split())
+    assert "keeps evolution.acceptance on validation" in " ".join(done.stderr.split())
     assert (sorted(folder.iterdir()) if folder.exists() else []) == before
     assert not page.exists()
 

@@ -25,6 +25,7 @@ def page(*points, measures=MEASURES, **changes):
         "points": points,
         "hypervolume": 0.0241,
         "grid": 0.0117,
+        "more": (0.0124, -0.0031, 0.0263),
         "blends": 90,
     }
     return FrontPage(**{**told, **changes})
@@ -80,7 +81,8 @@ def test_each_named_point_stands_in_the_table_and_in_each_legend():
 
 def test_what_is_told_beside():
     said = " ".join(Tags(front_page(page(*POINTS))).text)
-    for expected in ("shop-policy/7", "1,234", "0.0241", "0.0117", "90 blends", "of 5"):
+    difference = "difference +0.0124 [-0.0031, +0.0263]"
+    for expected in ("shop-policy/7", "1,234", "0.0241", "0.0117", "90 blends", "of 5", difference):
         assert expected in said
     assert "mean(stock)@10 over nDCG@10" in said
 

@@ -215,6 +215,7 @@ def test_explain_takes_filters_preference_and_surface(client):
         ("filters", "{", "filters: unexpected end"),
         ("filters", "[]", "filters: is []"),
         ("preference", '{"stocked": "much"}', "preference.stocked: is "),
+        ("preference", "growth", "preference: 'growth' is no operating point"),
     ],
 )
 def test_explain_refuses_parameters_that_cannot_be_used(client, name, value, line):

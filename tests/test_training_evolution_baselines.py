@@ -9,7 +9,6 @@ from cascade.training.evolution.baselines import (
     blend_grid,
     blend_scores,
     blended_label,
-    budget_of,
     fixed_blend,
     grid_blend,
     identity,
@@ -19,14 +18,14 @@ from cascade.training.evolution.baselines import (
 )
 from cascade.training.evolution.fitness import FitnessSettings, make_fitness
 from cascade.training.evolution.market_problem import MarketProblem, MarketSettings
-from cascade.training.evolution.samples import measured
+from cascade.training.evolution.samples import measured, random_policies
 from tests.small_market import small_market
 from tests.test_training_evolution_samples import tiny
 
 SHAPE = Shape(("score", "price_z", "new_seller"), ("revenue", "growth"))
 TRAINING, VALIDATION, HELD_OUT = (small_market(seed=seed) for seed in range(3))
 COLUMNS = ("price_z", "new_seller")
-BUDGET = budget_of(children=8, generations=10, requests=300)
+BUDGET = 8 * 10 * 300  # children x generations x requests
 
 
 @pytest.fixture(scope="module")
@@ -99,9 +98,20 @@ def test_random_search_keeps_its_budget_and_is_no_worse_than_the_start(problem):
     np.testing.assert_array_equal(found.scores(HELD_OUT), again.scores(HELD_OUT))
 
 
+def test_random_search_tries_what_the_units_of_a_fitness_are_drawn_from(problem):
+    found = random_search(problem, BUDGET, seed=4)
+    number, tries = (int(word) for word in found.chosen.split() if word.isdigit())
+    assert (tries, number > 0) == (80, True)
+    drawn = random_policies(SHAPE, TRAINING, 80, [4, 0x5EA])
+    expected = problem.utilities(drawn[number][None, :], HELD_OUT)[:, 0]
+    np.testing.assert_array_equal(found.scores(HELD_OUT), expected)
+
+
 def test_the_trees_learn_the_label_that_validation_likes(problem):
     pytest.importorskip("xgboost")
     found = lambdamart(problem, "gain", COLUMNS, rounds=15)
+    # 6 labels x 15 trees x 300 requests, of which no order was measured to fit them.
+    assert (found.orders, found.gradients) == (0, 6 * 15 * 300)
     scores = np.stack([HELD_OUT.scores, found.scores(HELD_OUT)], axis=1)
     assert scores.shape == (len(HELD_OUT.scores), 2)
     dear = lambdamart(problem, "gain", ["price_z"], shares=[2.0], rounds=15)

@@ -113,13 +113,12 @@ def test_a_choice_puts_what_breaks_a_bound_below_all_that_keeps_it():
     assert found[2] < found[1] < -1e5
 
 
-def test_requests_for_which_a_measure_is_undefined_are_left_out_and_counted():
+def test_requests_for_which_a_measure_is_undefined_are_left_out():
     given = listings(purchases=(1, 0))
     base, sample = orders((0, 0), given=given), orders((0, 0), (1, 1), given=given)
     made = make_fitness(FitnessSettings(raised="nDCG@2", bounds={"MRR": ">= 0"}))
     made = made.fitted(sample, base)
     swapped = orders((0, 0), (0, 1), (1, 1), given=given)
-    assert made.undefined(swapped) == {"nDCG@2": 1, "MRR": 1}
     # The request without a purchase makes no difference.
     found = made.goal.values(swapped, base, NONE)
     np.testing.assert_allclose(found, [0.0, 0.0, -math.sqrt(2)], atol=1e-12)
@@ -151,8 +150,8 @@ def test_tchebycheff_counts_the_objective_that_is_furthest_behind():
     objectives = {"relevance": "nDCG@2", "revenue": "mean(price)@1"}
     made = fitness(objectives=objectives)
     spreads, ideal = made.goal.spreads, made.goal.ideal
-    # The best random policy gains nothing in relevance and 20 in price.
-    assert ideal == pytest.approx([1.0, 1.0 + 20 / spreads[1]])
+    # In no request gains a policy in relevance; in price one gains 10 and 30.
+    assert ideal == pytest.approx([0.0, 20 / spreads[1]])
     even = np.full((2, 2), 0.5)
     found = made.values(orders((1, 1)), BASE, even, Multipliers.none(0))
     expected = []
@@ -163,6 +162,26 @@ def test_tchebycheff_counts_the_objective_that_is_furthest_behind():
         ]
         expected.append(-(max(short) + 0.05 * sum(short)))
     np.testing.assert_allclose(found, [np.mean(expected)])
+
+
+def test_the_ideal_is_what_requests_gain_by_the_policy_that_is_best_for_each():
+    written = {"relevance": "nDCG@2", "revenue": "mean(price)@1"}
+    # One policy swaps the first request, one the second: the price gains 10 there and 30 here.
+    sample = orders((1, 0), (0, 1))
+    goal = make_fitness(FitnessSettings(objectives=written)).fitted(sample, BASE).goal
+    spread = math.sqrt((10**2 + 30**2) / 4)
+    # Where no policy gains, the order of relevance is best.
+    assert goal.ideal == pytest.approx([0.0, 20 / spread])
+
+
+def test_an_ideal_leaves_out_requests_that_have_no_value():
+    given = listings(purchases=(0, 0))
+    given.columns["gain"][3] = 1  # the second row of the second request
+    base, sample = orders((0, 0), given=given), orders((1, 1), given=given)
+    goal = make_fitness(FitnessSettings(objectives={"relevance": "nDCG@2"})).fitted(sample, base)
+    # The only request that counts gains all of the spread.
+    assert goal.goal.spreads == pytest.approx([1 - SECOND])
+    assert goal.goal.ideal == pytest.approx([1.0])
 
 
 def test_a_plain_function_is_called_with_the_orders():

@@ -96,6 +96,16 @@ def test_points_are_named_by_the_objective_that_is_highest():
     assert point_names(np.empty((0, 2)), ["a", "b"]) == {}
 
 
+def test_an_objective_names_no_point_that_has_no_share_of_it():
+    points = np.array([[3.0, 0.0], [2.0, 1.0], [0.0, 2.0]])
+    shares = np.array([[0.0, 1.0], [0.5, 0.5], [0.2, 0.8]])
+    found = point_names(points, ["relevance", "revenue"], shares=shares)
+    # The first is highest for relevance, and was not asked for it.
+    assert (found["relevance"], found["revenue"]) == (1, 2)
+    none = point_names(points, ["relevance", "revenue"], shares=shares * [0.0, 1.0])
+    assert set(none) == {"balanced", "revenue"}
+
+
 def test_of_points_with_the_same_highest_value_the_better_elsewhere_is_named():
     points = np.array([[1.0, 0.1], [1.0, 0.4], [0.0, 1.0]])
     assert point_names(points, ["relevance", "growth"])["relevance"] == 1

@@ -1,12 +1,18 @@
 """Lint: what is refused before a generation is spent."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
 
+from cascade.config.evolution_settings import FindingCode
 from cascade.errors import RefusedError
 from cascade.market.listings import Listings
+from cascade.training.evolution.anatomy import Names
+from cascade.training.evolution.constraints import parse_bound
 from cascade.training.evolution.fitness import FitnessSettings
-from cascade.training.evolution.lint import lint, refuse
+from cascade.training.evolution.lint import CODES, lint, lint_bounds, lint_inputs, refuse
+from cascade.training.evolution.samples import Sample
 
 
 def codes(listings=None, **settings):
@@ -33,7 +39,6 @@ def test_a_relevance_term_that_is_flat_inside_the_page_is_refused(flat):
         "recall@1",
         "nDCG(gain=purchase)@10",
         "percentile(nDCG@10, 10)",
-        "position(purchase)",
         "exposure(purchase)@10",
         "purchases_at(1)",
     ],
@@ -42,6 +47,34 @@ def test_one_that_falls_with_each_rank_is_enough(falling):
     assert codes(measures={falling: 1.0, "mean(price)@3": 1.0}) == []
     mixed = {"recall@10": 1.0, "mean(price)@3": 1.0}
     assert codes(measures=mixed, bounds={falling: ">= 0.9 of base"}) == []
+
+
+def test_the_first_purchase_speaks_for_relevance_where_its_rank_is_lowered():
+    earlier = {"position(purchase)": -1.0, "mean(price)@3": 1.0}
+    assert codes(measures=earlier) == []
+    assert codes(raised="mean(price)@3", bounds={"position(purchase)": "<= 1.1 of base"}) == []
+    later = {"position(purchase)": 1.0, "mean(price)@3": 1.0}
+    assert codes(measures=later) == ["no-relevance"]
+    assert codes(raised="mean(price)@3", bounds={"position(purchase)": ">= 3"}) == ["no-relevance"]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"measures": {"nDCG@10": -1.0, "mean(price)@3": 1.0}},
+        {"raised": "mean(price)@3", "bounds": {"nDCG@10": "<= 0.4"}},
+        # Which requests are looked at says nothing of what is asked of them.
+        {"raised": "mean(price)@3 where purchase"},
+    ],
+)
+def test_to_lower_relevance_does_not_speak_for_it(settings):
+    assert codes(**settings) == ["no-relevance"]
+
+
+def test_what_lowers_relevance_makes_a_flat_term_no_better():
+    found = lint(FitnessSettings(measures={"recall@10": 1.0, "nDCG@10": -0.5}))
+    assert [finding.code for finding in found] == ["flat-relevance"]
+    assert "raises nDCG@10 (weight -0.5) may move" in found[0].message
 
 
 def test_a_flat_term_alone_is_not_refused_for_nothing_pulls_within_the_page():
@@ -53,7 +86,7 @@ def test_the_message_explains_what_would_happen():
     (finding,) = lint(settings)
     assert "from rank 1 to rank 10 and lose nothing" in finding.message
     assert "nDCG@10" in finding.message
-    with pytest.raises(RefusedError, match=r"allow = \[flat-relevance\] overrides"):
+    with pytest.raises(RefusedError, match=r'allow = \["flat-relevance"\] lets it'):
         refuse([finding])
     refuse([finding], allow=["flat-relevance"])
 
@@ -84,8 +117,81 @@ def test_columns_are_looked_up():
         {"seller": np.zeros(3, dtype=np.int32)},
     )
     written = {"nDCG@10": 1.0, "mean(prize)@3": 1.0, "gini(seller)@10": -1.0}
-    assert codes(listings, measures=written) == ["no-positives", "no-column"]
+    assert codes(listings, measures=written) == ["no-column", "no-positives"]
     found = lint(FitnessSettings(measures=written), listings)
-    assert "they have gain, price, seller" in found[1].message
+    assert "no column 'prize'; did you mean 'price'? accepted: gain, price" in found[0].message
+    assert "[evolution.columns] defines more" in found[0].message
     gain[1] = 1
     assert codes(listings, raised="nDCG@10") == []
+
+
+@pytest.mark.parametrize("listed", [False, True])
+def test_columns_of_filters_and_groupings_are_looked_up(listed):
+    listings = Listings(
+        np.array([0, 2]),
+        {"gain": np.float32([1, 0]), "price": np.float32([1, 2])},
+        {"seller": np.int32([0, 1])},
+    )
+    given = {"listings": listings} if listed else {"names": Names.of(listings)}
+    written = {
+        "nDCG@10 where price": 1.0,
+        "MRR where bought": 1.0,
+        "gini(brand)@3": -1.0,
+        "distinct(price)@3": 1.0,
+        "mean(seller)@3": 1.0,
+    }
+    found = lint(FitnessSettings(measures=written), **given)
+    told = [finding.message.partition(";")[0] for finding in found]
+    # A grouping is no column, and a column is no grouping.
+    assert told == [
+        "no column 'bought'",
+        "no column 'seller'",
+        "no groups 'brand'",
+        "no groups 'price'",
+    ]
+    assert {finding.code for finding in found} == {"no-column"}
+    assert "evolution.groups names the keyword fields" in found[2].message
+
+
+def test_a_filter_that_no_request_passes():
+    columns = {"gain": np.float32([1, 0]), "bought": np.float32([0, np.nan])}
+    listings = Listings(np.array([0, 2]), columns)
+    assert codes(listings, raised="nDCG@10 where bought") == ["no-positives"]
+
+
+def sample(gains, inputs=((1.0, 0.0), (0.0, 0.0))):
+    listings = Listings(np.array([0, 2]), {"gain": np.float32(gains), "price": np.float32([5, 9])})
+    return Sample(listings, np.float32([1, 0]), np.float32(inputs), ("score", "surface(app)"))
+
+
+def test_a_bound_that_the_order_of_relevance_breaks():
+    # The wanted row is the first of the one part, the second of the other: MRR 1 and 0.5.
+    parts = {"train": sample([1, 0]), "test": sample([0, 1])}
+
+    def told(name, text):
+        found = lint_bounds(parts, [parse_bound(name, text)])
+        return [(f.code, f.refused) for f in found], " ".join(f.message for f in found)
+
+    assert told("MRR", ">= 0.5") == ([], "")
+    assert told("MRR", ">= 1 of base") == ([], "")
+    found, message = told("MRR", ">= 0.6")
+    assert found == [("unmet-bound", True)]
+    assert "itself reaches 0.5000 on test requests" in message
+    assert "train" not in message
+    assert told("MRR", ">= 1.01 of base")[0] == [("unmet-bound", True)]
+    assert told("position(gain)", "<= 1.5")[0] == [("unmet-bound", True)]
+    # What is no relevance may have to be raised, or relevance to be lowered.
+    assert told("mean(price)@1", ">= 7")[0] == [("unmet-bound", False)]
+    assert told("mean(price)@1", "<= 6")[0] == []
+    assert told("MRR", "<= 0.7")[0] == [("unmet-bound", False)]
+
+
+def test_an_input_that_is_the_same_in_every_row():
+    found = lint_inputs(sample([1, 0]))
+    assert [(f.code, f.refused) for f in found] == [("idle-input", False)]
+    assert "the input surface(app) is 0 in every row" in found[0].message
+    assert lint_inputs(sample([1, 0], ((1, 0), (0, 1)))) == ()
+
+
+def test_settings_allow_the_codes_that_there_are():
+    assert set(get_args(FindingCode)) == set(CODES)

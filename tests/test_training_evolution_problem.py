@@ -9,7 +9,11 @@ from cascade.market.ranked import ranked
 from cascade.training.evolution.checkpoint import Checkpoint
 from cascade.training.evolution.fitness import FitnessSettings, make_fitness
 from cascade.training.evolution.front import simplex
-from cascade.training.evolution.market_problem import MarketProblem, MarketSettings
+from cascade.training.evolution.market_problem import (
+    MarketProblem,
+    MarketSettings,
+    requests_drawn,
+)
 from cascade.training.evolution.optimisers import OptimiserSettings, make_optimiser
 from cascade.training.evolution.samples import displaced, measured, policy_scores
 from cascade.training.evolution.search import SearchSettings, search
@@ -117,7 +121,7 @@ def test_objectives_of_the_policy_are_found_by_name_whatever_their_order():
     market = problem(turned, requests=8)
     asked = market._drawn(1)
     # Named growth, revenue, relevance in the goal; the policy sees revenue, then growth.
-    rows = asked.preferences[asked.sample.owners]
+    rows = asked.preferences[asked.sample.listings.request]
     np.testing.assert_array_equal(asked.by_row, rows[:, [1, 0]].astype(np.float32))
 
 
@@ -133,7 +137,8 @@ def test_a_search_in_a_market_goes_on_bit_for_bit(tmp_path):
 
     whole = run(10)
     saved = Checkpoint(tmp_path)
-    run(4, saved)
+    # Ends between two looks at validation, where an ended search looks once more.
+    run(5, saved)
     found = run(10, saved)
     assert found.weights.tobytes() == whole.weights.tobytes()
     assert repr(found.steps) == repr(whole.steps)
@@ -143,13 +148,18 @@ def test_a_search_in_a_market_goes_on_bit_for_bit(tmp_path):
         search(other, make_optimiser(chosen, other.start(), 3), SearchSettings(12), 3, saved)
 
 
-def test_what_was_left_out_is_counted():
-    training = small_market(seed=0)
-    training.listings.columns["gain"][: 10 * 20] = 0.0  # the first ten of the requests
-    made = make_fitness(FitnessSettings(**BOUNDED))
-    market = MarketProblem(training, VALIDATION, SHAPE, made, MarketSettings(requests=0))
-    market.evaluate(children(), 1)
-    assert market.left_out == {"nDCG@10": 10, "mean(price)@5": 0}
+@pytest.mark.parametrize("fitness", [BOUNDED, OBJECTIVES])
+def test_threads_make_no_difference(fitness):
+    one, two = (problem(fitness, requests=50, threads=threads) for threads in (1, 2))
+    assert repr(one.fitness) == repr(two.fitness)
+    assert one.evaluate(children(9), 1).tobytes() == two.evaluate(children(9), 1).tobytes()
+    assert one.validate(children(9)).tobytes() == two.validate(children(9)).tobytes()
+
+
+@pytest.mark.parametrize(("asked", "drawn"), [(0, 300), (12, 12), (300, 300), (301, 300)])
+def test_how_many_requests_a_generation_draws(asked, drawn):
+    assert requests_drawn(asked, TRAINING) == drawn
+    assert problem(requests=asked)._drawn(1).sample.requests == drawn
 
 
 def test_where_there_are_bounds_a_policy_is_offered_with_less_of_its_effect():

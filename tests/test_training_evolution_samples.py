@@ -14,7 +14,8 @@ from cascade.training.evolution.samples import (
     measured,
     per_request,
     policy_scores,
-    rows_of,
+    random_policies,
+    undefined,
 )
 from tests.small_market import small_market
 
@@ -36,16 +37,41 @@ def tiny():
 
 
 def test_rows_of_requests_by_hand():
-    offsets = np.array([0, 3, 3, 5])
-    assert rows_of(offsets, np.array([2, 1, 0, 2])).tolist() == [3, 4, 0, 1, 2, 3, 4]
-    assert rows_of(offsets, np.array([], dtype=np.int64)).tolist() == []
+    listings = Listings(np.array([0, 3, 3, 5]))
+    assert listings.rows_of(np.array([2, 1, 0, 2])).tolist() == [3, 4, 0, 1, 2, 3, 4]
+    assert listings.rows_of(np.array([], dtype=np.int64)).tolist() == []
 
 
 def test_a_part_keeps_what_belongs_together():
     part = tiny().take(np.array([1, 0]))
     assert part.scores.tolist() == [9, 3, 2, 1]
     assert part.input("price").tolist() == part.listings.column("price").tolist() == [4, 1, 2, 3]
-    assert part.owners.tolist() == [0, 1, 1, 1]
+    assert part.listings.request.tolist() == [0, 1, 1, 1]
+
+
+def test_random_policies_add_as_much_as_scores_differ_by_within_listings():
+    # Within listings scores lie 1 from their mean, the listings themselves 1,000 apart.
+    listings = Listings(np.array([0, 2, 4, 4]))
+    scores = np.array([1001, 999, 1, -1], dtype=np.float32)
+    sample = Sample(listings, scores, np.zeros((4, 1), dtype=np.float32), ("price",))
+    shape = Shape(("price",), ("revenue",), hidden=3)
+    drawn = random_policies(shape, sample, 4_000, [7])
+    assert drawn.shape == (4_000, shape.size)
+    assert drawn[:, 0].std() == pytest.approx(1.0, rel=0.05)
+    # The rest is that of starts: v over the root of 3 units, the layer below over the root of 3.
+    assert (drawn[:, 1] == 0).all()
+    assert drawn[:, 2:].std(axis=0) == pytest.approx(np.full(shape.size - 2, 3**-0.5), rel=0.05)
+    np.testing.assert_array_equal(drawn, random_policies(shape, sample, 4_000, [7]))
+    assert (drawn != random_policies(shape, sample, 4_000, [8]))[:, 2:].all()
+    doubled = replace(sample, scores=2 * scores)
+    twice = random_policies(shape, doubled, 4_000, [7])
+    np.testing.assert_allclose(twice[:, 0], 2 * drawn[:, 0])
+
+
+def test_requests_without_a_value_are_counted():
+    sample = tiny()
+    sample.listings.columns["gain"][3] = 0
+    assert undefined(sample, ["MRR", "mean(price)@1"]) == {"MRR": 1, "mean(price)@1": 0}
 
 
 def test_any_scores_are_measured_alike():

@@ -146,6 +146,56 @@ def test_a_search_that_stopped_goes_on_bit_for_bit(name, tmp_path):
     assert ended.weights.tobytes() == whole.weights.tobytes()
 
 
+@pytest.mark.parametrize("patience", [0, 2])
+def test_a_longer_search_goes_on_where_a_shorter_one_ended(patience, tmp_path):
+    """The look after a last generation is no part of what follows."""
+
+    class Peaked(Bowl):
+        def validate(self, weights):
+            # Best in generation 2, between the looks of a search that does not end there.
+            best = optimiser_after(2)
+            return -((weights - best) ** 2).sum(axis=1)
+
+    def settings(generations):
+        return SearchSettings(generations, validate_every=5, patience=patience)
+
+    whole = search(Peaked(), optimiser(), settings(15))
+    saved = Checkpoint(tmp_path)
+    first = search(Peaked(), optimiser(), settings(2), checkpoint=saved)
+    assert (first.generation, first.validation) == (2, 0.0)
+    for generations in (3, 9, 15):
+        problem = Peaked()
+        found = search(problem, optimiser(), settings(generations), checkpoint=saved)
+    assert problem.seen[0] == 10
+    assert whole.generation != 2
+    assert found.weights.tobytes() == whole.weights.tobytes()
+    assert repr(found.steps) == repr(whole.steps)
+    assert found.validation == whole.validation
+
+
+def optimiser_after(generations):
+    """Return the centre of a search after some generations."""
+    problem, walker = Bowl(), optimiser()
+    for generation in range(1, generations + 1):
+        walker.tell(problem.evaluate(walker.ask(), generation))
+        problem.advance(walker.centre, generation)
+    return walker.centre
+
+
+def test_an_ended_search_tells_its_last_look_to_who_watches():
+    seen = []
+    found = search(Bowl(), optimiser(), SearchSettings(7, validate_every=5), watch=seen.append)
+    assert repr(tuple(seen)) == repr(found.steps[1:])
+    assert [s.generation for s in seen if not np.isnan(s.validation)] == [5, 7]
+
+
+def test_fewer_generations_than_a_checkpoint_has_are_refused(tmp_path):
+    saved = Checkpoint(tmp_path)
+    search(Bowl(), optimiser(), SearchSettings(6), checkpoint=saved)
+    with pytest.raises(InputError, match="holds 6 generations, and 5 are asked for; ask for 6"):
+        search(Bowl(), optimiser(), SearchSettings(5), checkpoint=saved)
+
+
 KILLED = """
 import sys, time
 sys.path.insert(0, {root!r})
@@ -230,6 +280,7 @@ def test_several_seeds_have_a_spread(tmp_path):
     assert [one.seed for one in found.found] == [1, 2, 3]
     assert len(set(found.validations.tolist())) == 3
     assert found.best.validation == found.validations.max()
+    assert found.children == 3 * 20 * 64
     assert found.deviation == pytest.approx(np.std(found.validations, ddof=1))
     assert watched == [(s, g) for s in (1, 2, 3) for g in range(1, 21)]
     names = sorted(path.name for path in tmp_path.iterdir())

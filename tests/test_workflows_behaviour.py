@@ -168,12 +168,16 @@ def test_commands_count_and_tell(shop):
     code, output = run("update", "--config", str(shop), "--as-of", str(NOW))
     assert code == 0, output
     assert "as of 2024-10-04T00:00:00+00:00" in output
+    assert "fell into the counters' windows" not in output
     code, output = run("update", "--config", str(shop), "--as-of", "2024-10-03", "--json")
     told = json.loads(output)
     assert told["as_of"] == NOW - DAY
     assert len(told["kept"]) == 2
     # The purchase of that day's first second is not before it; the one a day earlier counts half.
     assert told["counters"]["count:group=brand:purchase:30:1"] == pytest.approx(0.5)
+    # Before the first event nothing counts, and that is said.
+    code, output = run("update", "--config", str(shop), "--as-of", str(NOW - 50 * DAY))
+    assert (code, "fell into the counters' windows" in output) == (0, True)
     code, output = run("update", "--config", str(shop), "--as-of", "yesterday")
     assert (code, "seconds since 1970" in output) == (3, True)
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cascade.workflows.click_prior import foreseen, posterior, prior_shape
+from cascade.workflows.click_prior import HELD_OUT, foreseen, posterior, prior_shape
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +32,28 @@ def test_features_foresee_rates_of_queries_that_were_not_learned_from(planted):
     assert np.abs(again - found)[folds != 2].max() > 1e-3
 
 
+def test_what_only_held_out_rows_tell_is_not_learned(planted):
+    matrix, mean, _, looks, clicks, folds = planted
+    # In the held-out rows the third feature brings clicks, and in those to train on nothing.
+    held, liked = folds == 2, matrix[:, 2] > 0.5
+    given = np.where(held, HELD_OUT, folds)
+    fooled = np.where(held, np.round(10 * looks * liked), clicks)
+    found = foreseen(matrix, fooled, looks, given, 0)
+    assert found[held & liked].mean() == pytest.approx(found[held & ~liked].mean(), rel=0.1)
+    assert np.corrcoef(found[held], mean[held])[0, 1] > 0.9
+    assert found.tolist() == foreseen(matrix, clicks, looks, given, 0).tolist()
+    # Held-out rows are foreseen by all the others, as fold 2 is where it is a fold like them.
+    as_fold = foreseen(matrix, clicks, looks, folds, 0)
+    assert found[held] == pytest.approx(as_fold[held], rel=0.1)
+
+
+def test_without_a_click_to_learn_from_held_out_rows_tell_nothing(planted):
+    matrix, _, _, looks, clicks, folds = planted
+    fooled = np.where(folds == 2, clicks, 0.0)
+    given = np.where(folds == 2, HELD_OUT, folds)
+    assert not foreseen(matrix, fooled, looks, given, 0).any()
+
+
 def test_the_spread_of_rates_about_their_mean_is_found(planted):
     _, mean, _, looks, clicks, _ = planted
     assert prior_shape(clicks, mean * looks) == pytest.approx(4.0, rel=0.25)
@@ -39,8 +61,8 @@ def test_the_spread_of_rates_about_their_mean_is_found(planted):
 
 def test_posterior_by_hand_and_nearer_than_either_source(planted):
     _, mean, rates, looks, clicks, _ = planted
-    found = posterior(clicks, looks, mean)
     k = prior_shape(clicks, mean * looks)
+    found = posterior(clicks, looks, mean, k)
     # A gamma prior of shape k and mean m, and a Poisson count: (k + clicks) / (k / m + looks).
     assert found == pytest.approx(np.minimum((k + clicks) / (k / mean + looks), 1.0))
     error = np.square(found - rates).mean()

@@ -18,7 +18,7 @@ from cascade.events.tables import EventLog
 from cascade.judgments import JudgmentColumns, read_judgments
 from cascade.training.dataset import Dataset
 from cascade.training.fit import TreeOptions, fit_trees
-from cascade.workflows.click_grades import click_grades, scaled
+from cascade.workflows.click_grades import click_grades, graded, scaled
 from cascade.workflows.clicks import (
     by_search,
     prepared_from_clicks,
@@ -145,6 +145,42 @@ def test_later_stages_draw_rows_anew_with_the_same_grades(demo_folder, log, tmp_
     clicked = prepared.train.tasks["click"] > 0
     assert clicked.any()
     assert prepared.train.grades[clicked].mean() > prepared.train.grades[~clicked].mean()
+
+
+def test_the_prior_does_not_know_what_held_out_rows_were_clicked_for(demo_folder, pages, tmp_path):
+    config = configured(demo_folder, tmp_path)
+    random = np.random.default_rng(5)
+    train, validation = one_row_a_pair(pages, random, 0), one_row_a_pair(pages, random, 1)
+    learned = train.grades.astype(int) - 1
+    held = validation.grades.astype(int) - 1
+    liked = held[validation.matrix[:, 0] > 0.5]
+    clicked = np.isin(pages.pairs, liked) | (pages.clicks & ~np.isin(pages.pairs, held))
+    planted = replace(pages, events={**pages.events, "click": clicked.astype(np.int32)})
+    unliked = clicked & ~np.isin(pages.pairs, liked)
+    without = replace(pages, events={**pages.events, "click": unliked.astype(np.int32)})
+    fooled = graded(config, planted, None, train, validation)
+    honest = graded(config, without, None, train, validation)
+    # All the pairs that one feature marks were clicked whenever they were shown, in held-out
+    # queries alone: grades to train on are the same but for their scale.
+    ratio = fooled[learned] / honest[learned]
+    assert ratio == pytest.approx(np.full(len(learned), ratio[0]))
+    # Held-out rows have the grade that their own clicks give them.
+    assert fooled[liked].mean() > 2 * fooled[np.setdiff1d(held, liked)].mean()
+
+
+def one_row_a_pair(pages, random, part: int) -> Dataset:
+    """Return a row of two random features for each pair of every second query."""
+    order = np.argsort(pages.pair_queries, kind="stable")
+    order = order[pages.pair_queries[order] % 2 == part]
+    queries, lengths = np.unique(pages.pair_queries[order], return_counts=True)
+    return Dataset(
+        names=("planted", "other"),
+        matrix=random.random((len(order), 2)).astype(np.float32),
+        grades=(order + 1).astype(np.float32),
+        offsets=np.concatenate([[0], np.cumsum(lengths)]),
+        query_ids=tuple(pages.texts[q] for q in queries),
+        counts={},
+    )
 
 
 def test_searches_are_listings_in_the_order_that_was_shown(demo_folder, log, tmp_path):

@@ -8,7 +8,8 @@ import pytest
 from cascade.config import judgments_columns
 from cascade.errors import ConfigError, InputError
 from cascade.judgments import read_judgments
-from cascade.workflows.market import GAIN, market_of
+from cascade.workflows.market import market_of
+from cascade.workflows.market_columns import GAIN
 from cascade.workflows.split import divide_judgments
 from tests.policy_shop import TEXTS, WINDOW, grades, settled, write_policy_shop
 from tests.small_shop import BRANDS, BY_ID, CHEAPEST
@@ -180,6 +181,31 @@ def test_a_part_without_results(shop, tmp_path):
     unknown.write_text("\n".join(["query\tdoc_id\tgrade", *rows]) + "\n")
     with pytest.raises(InputError, match=r"rank train requests: none of \d+ has a result"):
         market_of(settled(path), unknown)
+
+
+def test_a_head_that_no_stage_leaves(shop):
+    path, judgments = shop
+    wrong = (
+        'business.policy={inputs=["score", "revenue", "head(p_buy)"]}',
+        'business.guard_gain="engine_scor"',
+    )
+    with pytest.raises(ConfigError) as caught:
+        market_of(settled(path, *wrong), judgments)
+    first, second = caught.value.problems
+    assert first.startswith("business.policy.inputs: head(p_buy): no stage leaves a head 'p_buy'")
+    assert "stage:" not in first
+    assert "business.guard_gain: no stage leaves a head 'engine_scor'; did you mean" in second
+
+
+def test_number_fields_that_measures_read_are_columns(shop):
+    path, judgments = shop
+    read = (
+        'evolution.fitness={measures={"mean(price)@3"=1, "MRR where stock"=1}}',
+        'evolution.bounds={"total(margin)@5"=">= 0.9 of base"}',
+    )
+    found = market_of(settled(path, *read), judgments).parts["train"].listings
+    assert set(found.columns) == {GAIN, "revenue", "stocked", "price", "stock", "margin"}
+    assert found.column("stock")[:WINDOW].tolist() == of_head(lambda d: d["stock"])
 
 
 def test_requests_have_the_surfaces_of_inputs_in_turn(shop):

@@ -1,6 +1,7 @@
 """The front of a policy: two requests whose order at each preference is known by hand."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from cascade.business.shape import Shape
 from cascade.errors import InputError
 from cascade.market.listings import Listings
 from cascade.training.evolution.samples import Sample
-from cascade.workflows.policy_front import Asked, Promises, front_of, ladder
+from cascade.workflows.policy_front import FrontAsked, Promises, front_of, ladder, scale_of
 
 SHAPE = Shape(("score", "dear", "none"), ("revenue", "relevance"))
 MEASURES = {"relevance": "MRR", "revenue": "mean(price)@1"}
@@ -43,7 +44,7 @@ def sample():
 
 
 def asked(bounds, margin=0.5, steps=4):
-    return Asked(sample(), MEASURES, steps, ["dear"], 4, Promises(bounds, margin))
+    return FrontAsked(sample(), MEASURES, steps, ["dear"], 4, Promises(bounds, margin))
 
 
 def test_each_preference_reaches_what_its_orders_are_worth():
@@ -91,7 +92,7 @@ def test_only_points_that_keep_the_promises_by_the_margin_have_names(bound, marg
 def test_a_dominated_point_has_no_name():
     # Both measures fall as the share of revenue rises, so the first two points beat the others.
     measures = {"relevance": "MRR", "revenue": "share(gain)@1"}
-    given = Asked(sample(), measures, 4, ["dear"], 4, Promises({}, 0.5))
+    given = FrontAsked(sample(), measures, 4, ["dear"], 4, Promises({}, 0.5))
     front = front_of(SHAPE, weights(), given)
     kept = {p.preference["revenue"] for p in front.points if p.kept}
     assert kept == {0, 0.25}
@@ -104,6 +105,38 @@ def test_hypervolume_and_grid_in_units_of_the_base():
     assert front.hypervolume.value == pytest.approx(0.01)
     assert front.grid.value == pytest.approx(0.01)
     assert front.blends == 4
+    assert (front.more.value, front.more.low, front.more.high) == (0, 0, 0)
+
+
+def test_the_reference_lies_below_the_order_of_relevance_whatever_its_sign():
+    base = np.array([4.0, -4.0, 0.0])
+    unit, reference = scale_of(base)
+    assert unit.tolist() == [4.0, 4.0, 1.0]
+    np.testing.assert_allclose(reference, [0.9, -1.1, -0.1])
+    assert (base / unit > reference).all()
+
+
+def test_a_policy_is_set_beside_the_grid_on_the_same_draws():
+    # A margin is negative in the order of relevance, -4, and 1 in place of it once the dear row
+    # of the second request stands first: -1.5 of both.
+    listings = Listings(
+        np.array([0, 2, 4]),
+        {"gain": np.float32([1, 1, 1, 1]), "margin": np.float32([-4, -4, -4, 1])},
+        {},
+    )
+    given = replace(sample(), listings=listings)
+    measures = {"relevance": "MRR", "revenue": "mean(margin)@1"}
+    asked = FrontAsked(given, measures, 4, ["none"], 4, Promises({}, 0.5))
+    front = front_of(SHAPE, weights(), asked)
+    assert front.base == {"relevance": 1, "revenue": -4}
+    # Blends of an input that is 0 change nothing: 0.1 x 0.1 above the reference. The policy has
+    # -1.5 / 4 at the same relevance, 1.1 - 0.375 above it.
+    assert front.grid.value == pytest.approx(0.1 * 0.1)
+    assert front.hypervolume.value == pytest.approx(0.1 * (1.1 - 0.375))
+    assert front.more.value == pytest.approx(0.1 * 0.625)
+    # A draw has the second request never, once or twice: it gains 0, 2.5 / 4 or 5 / 4.
+    assert (front.more.low, front.more.high) == pytest.approx((0, 0.1 * 1.25))
+    assert (front.grid.low, front.grid.high) == pytest.approx((0.01, 0.01))
 
 
 def test_rank_correlation_is_that_of_the_ladder():

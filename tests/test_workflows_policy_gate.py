@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from cascade.business import build_business
 from cascade.business.build import build_shape
 from cascade.business.learned import Bounds
 from cascade.config import load_config, registry_of, schema_of
-from cascade.errors import NotFoundError
+from cascade.errors import ConfigError, NotFoundError
 from cascade.training.policy_onnx import TrainedPolicy, save_policy
 from cascade.workflows.market import objectives_of, without_policy
 from cascade.workflows.promote import promote_config, rollback_config
@@ -115,6 +116,62 @@ def test_a_policy_of_other_objectives_is_refused(config, demo_folder, tmp_path):
     (failed,) = promotion.failed
     assert failed.line == "fingerprint"
     assert "days" in failed.detail
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ("business.max_displacement=21", "is 21; accepted is at most 20"),
+        ('business.preference="growth"', "'growth' is no operating point"),
+    ],
+)
+def test_a_policy_that_a_service_could_not_open_is_refused(
+    config, demo_folder, tmp_path, setting, told
+):
+    saved(config, promote=True)
+    saved(config)
+    given = (f'models.root="{tmp_path / "models"}"', f'business.model="{NAME}"', setting)
+    other = next(iter(load_config(demo_folder / "cascade.toml", given).values()))
+    (failed,) = promote_config(other, [NAME], judged(demo_folder)).failed
+    assert failed.line == "settings"
+    assert told in failed.detail
+
+
+def test_there_is_no_way_back_to_a_policy_that_a_service_could_not_open(
+    config, demo_folder, tmp_path
+):
+    saved(config, points={"other": POINTS["balanced"]}, promote=True)
+    saved(config)
+    assert promote_config(config, [NAME], judged(demo_folder)).action == "promoted"
+    given = (
+        f'models.root="{tmp_path / "models"}"',
+        f'business.model="{NAME}"',
+        'business.preference="balanced"',
+    )
+    asking = next(iter(load_config(demo_folder / "cascade.toml", given).values()))
+    with pytest.raises(ConfigError, match="'balanced' is no operating point; accepted: other"):
+        rollback_config(asking)
+    assert registry_of(config).aliases(NAME) == {"live": 2, "previous": 1}
+
+
+@pytest.mark.parametrize("asked", [NAME, f"{NAME}@2"])
+def test_a_policy_that_the_configuration_does_not_name(config, demo_folder, asked):
+    saved(config, promote=True)
+    saved(config)
+    plain = config.settings.model_copy(
+        update={"business": {k: v for k, v in config.settings.business.items() if k != "model"}}
+    )
+    hint = rf"'{NAME}' is a policy, and business.model is not set: set .* model = \"{NAME}\""
+    with pytest.raises(NotFoundError, match=hint):
+        promote_config(replace(config, settings=plain), [asked], judged(demo_folder))
+    pinned = config.settings.model_copy(
+        update={"business": {**config.settings.business, "model": f"{NAME}@1"}}
+    )
+    with pytest.raises(NotFoundError, match=rf"business.model is '{NAME}@1'"):
+        promote_config(replace(config, settings=pinned), [asked], judged(demo_folder))
+    stage = config.settings.model_name(config.settings.stages[0])
+    with pytest.raises(NotFoundError, match=r"is no stage or model of 'shop'"):
+        promote_config(config, [f"{stage}s"], judged(demo_folder))
 
 
 def test_a_policy_that_was_never_evolved_is_told(config, demo_folder):

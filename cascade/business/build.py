@@ -43,6 +43,7 @@ _KEYS = (
 )
 _POLICY_KEYS = ("inputs", "hidden")
 _PAGE_KEYS = ("fields", "top", "beam")
+_PAGE_SIZE = whole(1, 100)  # more ranks or beginnings cost a request a second and more
 _PAGE_FIELD = field_of(Kind.KEYWORD, Kind.NUMBER, Kind.DATE)
 
 
@@ -67,12 +68,9 @@ def build_business(
         ConfigError: With a line for every problem: its key, what is accepted, the nearest name.
         FingerprintError: If the policy was trained on other inputs or objectives.
     """
-    problems: list[str] = []
     if not isinstance(raw, Mapping):
         raise ConfigError(source, [f"{path}: is {raw!r}; accepted is a table"])
-    for key in raw:
-        if key not in _KEYS:
-            problems.append(f"{path}.{key}: unknown key; " + nearest(key, _KEYS, most=len(_KEYS)))
+    problems = _unknown(raw, _KEYS, path)
     bounds, head = _bounds(raw, schema, path, learned, problems)
     _read(read_text, raw.get("model", "none"), schema, f"{path}.model", problems)
     objectives = _tables(raw, "objectives", OBJECTIVES, schema, path, problems)
@@ -84,12 +82,8 @@ def build_business(
     default = _preference(raw, objectives, path, learned, problems)
     if problems:
         raise ConfigError(source, problems)
-    policy: Policy = LinearBlend(tuple(objectives))
-    gain = SurrogateGain()
-    if learned is not None:
-        policy, gain = learned.policy(objectives, schema), learned.card.gain
-    if head is not None:
-        gain = replace(gain, head=head)
+    blend = LinearBlend(tuple(objectives))
+    policy: Policy = blend if learned is None else learned.policy(objectives, schema)
     if page is not None:
         policy = PagePolicy(policy=policy, **page, max_displacement=bounds.max_displacement)
     return Business(
@@ -98,7 +92,7 @@ def build_business(
         max_displacement=bounds.max_displacement,
         rules=RuleSet(tuple(rules)),
         default_preference={n: share for n, share in default.items() if n in policy.names},
-        guard=None if bounds.max_loss is None else Guard(bounds.max_loss, bounds.guard_top, gain),
+        guard=_guard(bounds, head, learned),
         points={} if learned is None else learned.card.points,
         model="" if learned is None else learned.label,
     )
@@ -148,9 +142,7 @@ def _policy_table(
     if not isinstance(table, Mapping):
         problems.append(f"{here}: is {table!r}; accepted is a table")
         return None
-    for key in table:
-        if key not in _POLICY_KEYS:
-            problems.append(f"{here}.{key}: unknown key; " + nearest(key, _POLICY_KEYS))
+    problems += _unknown(table, _POLICY_KEYS, here)
     names = list(dict.fromkeys([*DEFAULT_INPUTS, *(o.name for o in objectives)]))
     given = table.get("inputs", names)
     inputs = read_inputs(given, objectives, schema, f"{here}.inputs", problems)
@@ -168,14 +160,16 @@ def _page(
     if not isinstance(table, Mapping):
         problems.append(f"{here}: is {table!r}; accepted is a table")
         return None
-    for key in table:
-        if key not in _PAGE_KEYS:
-            problems.append(f"{here}.{key}: unknown key; " + nearest(key, _PAGE_KEYS))
-    names = _read(read_texts, table.get("fields", []), schema, f"{here}.fields", problems)
-    for name in names or ():
+    problems += _unknown(table, _PAGE_KEYS, here)
+    names: tuple[str, ...] = ()
+    if "fields" in table:
+        names = _read(read_texts, table["fields"], schema, f"{here}.fields", problems) or ()
+    else:
+        problems.append(f"{here}.fields: is missing; {here} needs it")
+    for name in names:
         _read(_PAGE_FIELD, name, schema, f"{here}.fields", problems)
-    top = _read(whole(1), table.get("top", PAGE_TOP), schema, f"{here}.top", problems)
-    beam = _read(whole(1), table.get("beam", BEAM), schema, f"{here}.beam", problems)
+    top = _read(_PAGE_SIZE, table.get("top", PAGE_TOP), schema, f"{here}.top", problems)
+    beam = _read(_PAGE_SIZE, table.get("beam", BEAM), schema, f"{here}.beam", problems)
     return {"fields": names, "top": top, "beam": beam}
 
 
@@ -199,7 +193,35 @@ def _bounds(
     head = None
     if "guard_gain" in raw:
         head = _read(read_text, raw["guard_gain"], schema, f"{path}.guard_gain", problems)
+    if learned is not None:
+        problems += _loosened(found, learned, path)
     return Bounds(**found), head
+
+
+def _loosened(found: Mapping[str, Any], learned: PolicyBundle, path: str) -> list[str]:
+    """Return a line for each bound that is not as strict as the one a policy was accepted with."""
+    accepted = learned.card.bounds
+    lines = []
+    for key, most in vars(accepted).items():
+        if most is None or found[key] is None or found[key] == most:
+            continue
+        # A gain over more or fewer ranks is another gain: neither bounds the other.
+        if key == "guard_top" and accepted.max_loss is not None:
+            lines.append(f"{path}.{key}: is {found[key]}; accepted is {most}")
+        elif key != "guard_top" and found[key] > most:
+            lines.append(f"{path}.{key}: is {found[key]:g}; accepted is at most {most:g}")
+    why = f"the bound that {learned.label} was accepted with; for another evolve a policy anew"
+    return [f"{line}, {why}" for line in lines]
+
+
+def _guard(bounds: Bounds, head: str | None, learned: PolicyBundle | None) -> Guard | None:
+    """Return the guard of a policy, None where nothing bounds its loss."""
+    if bounds.max_loss is None:
+        return None
+    gain = SurrogateGain() if learned is None else learned.card.gain
+    if head is not None:
+        gain = replace(gain, head=head)
+    return Guard(bounds.max_loss, bounds.guard_top, gain)
 
 
 def _preference(
@@ -219,7 +241,7 @@ def _preference(
             problems.append(f"{path}.{error}")
         return {}
     if not isinstance(given, Mapping):
-        problems.append(f"{path}.preference: is {given!r}; accepted is a table")
+        problems.append(f"{path}.preference: is {given!r}; accepted is a table or a point's name")
         return {}
     names = _named(raw, objectives)
     if "model" in raw:
@@ -234,6 +256,15 @@ def _preference(
         except QueryError as error:
             problems.append(f"{path}.{error}")
     return found
+
+
+def _unknown(table: Mapping[str, Any], keys: Sequence[str], here: str) -> list[str]:
+    """Return a line for each key that a table does not have."""
+    return [
+        f"{here}.{key}: unknown key; {nearest(key, keys, most=len(keys))}"
+        for key in table
+        if key not in keys
+    ]
 
 
 def _read(read: Reader, value: object, schema: Schema, here: str, problems: list[str]) -> Any:  # noqa: ANN401

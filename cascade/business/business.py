@@ -41,6 +41,7 @@ class BusinessTrace:
         loss: The share of surrogate gain that the policy's order costs, None without a guard.
         allowed: The share that it may cost, None without a guard.
         strength: How much of the policy the guard let through: 1 all of it, 0 none.
+        headless: The head that the guard should go by and that no row has, else "".
     """
 
     incoming: Candidates
@@ -54,16 +55,20 @@ class BusinessTrace:
     loss: float | None = None
     allowed: float | None = None
     strength: float = 1.0
+    headless: str = ""
 
     @property
     def note(self) -> str:
-        """What the guard held back, "" if nothing."""
-        if self.loss is None or self.strength == 1.0:
-            return ""
-        return (
-            f"guard: strength {self.strength:.3f}, surrogate loss {self.loss:.4f} of "
-            f"{self.allowed:.4f} allowed"
-        )
+        """What the guard held back, and what it had to do without; "" if nothing."""
+        told = []
+        if self.loss is not None and self.strength != 1.0:
+            told.append(
+                f"guard: strength {self.strength:.3f}, surrogate loss {self.loss:.4f} of "
+                f"{self.allowed:.4f} allowed"
+            )
+        if self.headless:
+            told.append(f"guard: no row has the head {self.headless!r}, so scores stand for gains")
+        return "; ".join(told)
 
     @property
     def reverted(self) -> bool:
@@ -223,6 +228,7 @@ class Business:
             loss=guarded.loss if guarded is not None and self.guard is not None else None,
             allowed=None if self.guard is None else self.guard.max_loss,
             strength=1.0 if guarded is None else guarded.strength,
+            headless="" if guarded is None else self._headless(candidates),
         )
         if np.array_equal(order, np.arange(len(order))):
             return candidates, trace
@@ -267,6 +273,9 @@ class Business:
             return order, None, f"reverted: {type(error).__name__}: {error}"[:300]
         order[: len(window)] = guarded.order
         return order, guarded, ""
+
+    def _headless(self, listing: Candidates) -> str:
+        return "" if self.guard is None else self.guard.gain.missing(self._window(listing))
 
     def _guarded(self, window: Candidates, preference: Mapping[str, float]) -> Guarded:
         utilities = _checked(self.policy.utilities(window, preference), len(window))

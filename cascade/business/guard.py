@@ -62,6 +62,13 @@ class SurrogateGain:
         gains = np.where(known, np.maximum(column, 0.0), 0.0).astype(np.float64)
         return np.where(headed[candidates.listing], gains, mapped)
 
+    def missing(self, window: Candidates) -> str:
+        """Return the head that is named and that no row of a listing has, else ""."""
+        if self.head is None:
+            return ""
+        column = window.columns.get(self.head)
+        return self.head if column is None or not np.isfinite(column).any() else ""
+
     def _mapped(self, scores: Float64) -> Float64:
         if self.scores:
             return np.interp(scores, self.scores, self.gains)

@@ -17,6 +17,7 @@ from typing import ClassVar, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from cascade.business.implied import ids_named
 from cascade.business.settings import (
     above,
     field_of,
@@ -97,24 +98,25 @@ class BaseRule:
         return (
             _overlap(self.texts, other.texts)
             and _overlap(frozenset(self.surfaces), frozenset(other.surfaces))
-            and max(self._period[0], other._period[0]) < min(self._period[1], other._period[1])
+            and max(self.period[0], other.period[0]) < min(self.period[1], other.period[1])
         )
 
     def faults(self, schema: Schema) -> list[str]:
         """Return what is wrong between settings, each line beginning with `.setting: `."""
-        if self._period[0] >= self._period[1]:
+        if self.period[0] >= self.period[1]:
             return [".ends: is not after starts; accepted is a later date or moment"]
         return []
 
     @property
-    def _period(self) -> tuple[float, float]:
+    def period(self) -> tuple[float, float]:
+        """The first moment that the rule is for, and the first that it is no longer for."""
         starts = -math.inf if self.starts is None else self.starts
         return starts, math.inf if self.ends is None else self.ends
 
     def _lasts(self, time: float) -> bool:
         if self.starts is None and self.ends is None:
             return True
-        return time != 0 and self._period[0] <= time < self._period[1]
+        return time != 0 and self.period[0] <= time < self.period[1]
 
 
 class RetrievalRule(BaseRule, ABC):
@@ -281,10 +283,16 @@ class AtLeast(QuotaRule):
     top: int = setting(whole(1))
 
     def faults(self, schema: Schema) -> list[str]:
-        """Return that a top has no room for so many."""
+        """Return that a top has no room for so many, or that fewer documents are named."""
         found = super().faults(schema)
         if self.count > self.top:
             found.append(f".count: is {self.count}; accepted is at most top, which is {self.top}")
+        named = ids_named(self.where, schema.id)
+        if named is not None and self.count > len(named):
+            found.append(
+                f".count: is {self.count}; accepted is at most {len(named)}, as many documents as "
+                "`where` names"
+            )
         return found
 
 

@@ -82,13 +82,15 @@ def read_bool(value: object, schema: Schema) -> bool:
     return value
 
 
-def whole(least: int) -> Reader:
-    """Return a reader of whole numbers that are at least so large."""
+def whole(least: int, most: int | None = None) -> Reader:
+    """Return a reader of whole numbers that are at least so large, and at most if that is given."""
+    accepted = f"of {least} or more" if most is None else f"from {least} to {most}"
 
     def read(value: object, schema: Schema) -> int:
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise ValueError(_refusal(value, f"a whole number of {least} or more"))
-        return value
+        number = isinstance(value, int) and not isinstance(value, bool)
+        if not number or not least <= value <= (value if most is None else most):  # type: ignore[operator]
+            raise ValueError(_refusal(value, f"a whole number {accepted}"))
+        return value  # type: ignore[return-value]
 
     return read
 

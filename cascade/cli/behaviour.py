@@ -97,5 +97,11 @@ def _tell(report: BehaviourReport, as_json: bool) -> None:
             tell(f"  {table}: {count:,}")
         for counter, total in report.counters.items():
             tell(f"  {counter}: {total:,.1f} in all")
+        if report.counters and not any(report.counters.values()):
+            tell(
+                "  no event before that moment fell into the counters' windows: a log that ended "
+                "earlier is counted by `cascade behaviour update --as-of TIME`, or with "
+                "window_days = 0.0, which is without end"
+            )
     for counter in report.lacking:
         tell(f"  lacking: {counter}, which features read; `cascade behaviour update` counts it")

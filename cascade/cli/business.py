@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,14 +23,14 @@ from cascade.cli.console import (
     progress_bar,
     told,
 )
-from cascade.errors import RefusedError
+from cascade.errors import InputError, RefusedError
 from cascade.evaluation.front_page import FrontPage, PagePoint, front_page
 from cascade.registry import Models
 from cascade.training.evolution.lint import Finding
 from cascade.workflows.evolve import EvolveReport, evolve, front_of_policy
 from cascade.workflows.policy_front import Front
+from cascade.workflows.policy_lint import Linted, lint_config
 from cascade.workflows.policy_report import PolicyReport, report_policy
-from cascade.workflows.policy_search import lint_config
 from cascade.workflows.policy_served import Served
 
 judgments_option = click.option(
@@ -110,7 +110,7 @@ def front(
 
 @business.command()
 @config_options
-@click.option("--judgments", type=FILE, help="Requests, so that columns are looked at as well.")
+@click.option("--judgments", type=FILE, help="Requests, so that their rows are looked at as well.")
 @json_option
 @told
 def lint(
@@ -120,17 +120,19 @@ def lint(
     judgments: Path | None,
     as_json: bool,
 ) -> None:
-    """Say what is wrong with the fitness before a search is spent on it; exit 4 if refused."""
+    """Say what is wrong before a search is spent on it; exit 3 or 4 if none would begin."""
     config = chosen(config_path, overrides, name)
     with progress_bar() as progress:
         found = lint_config(config, judgments, progress)
     allowed = set(config.settings.evolution.allow)
-    stopping = [f for f in found if f.refused and f.code not in allowed]
+    refused = any(finding.refused and finding.code not in allowed for finding in found.findings)
     if as_json:
-        print_json({"refused": bool(stopping), "findings": [asdict(f) for f in found]})
+        print_json({"refused": refused, **asdict(found)})
     else:
-        _print_findings(found, console())
-    if stopping:
+        _print_linted(found, allowed, console())
+    if found.problems:
+        sys.exit(InputError.exit_code)
+    if refused:
         sys.exit(RefusedError.exit_code)
 
 
@@ -159,8 +161,10 @@ def report(
 
 
 def _print_evolved(report: EvolveReport, out: Console) -> None:
-    _print_findings([f for f in report.findings if not f.refused], out, quiet=True)
-    seeds = Table("seed", "validation at the start", "at its best", "generation")
+    # What was refused without being allowed has ended the search.
+    _print_findings(report.findings, {finding.code for finding in report.findings}, out)
+    _print_base(report, out)
+    seeds = _table("seed", "validation at the start", "at its best", "generation")
     for found in report.seeds:
         seeds.add_row(
             str(found.seed), f"{found.start:.4f}", f"{found.best:.4f}", str(found.generation)
@@ -181,9 +185,30 @@ def _print_evolved(report: EvolveReport, out: Console) -> None:
     )
 
 
+def _print_base(report: EvolveReport, out: Console) -> None:
+    table = _table("order of relevance", *report.base)
+    table.add_row("requests", *(f"{count:,}" for count in report.requests.values()))
+    table.add_row("the stages trained on", *(f"{at.trained:,}" for at in report.base.values()))
+    for text in next(iter(report.base.values())).measures:
+        table.add_row(text, *(f"{at.measures[text]:.4f}" for at in report.base.values()))
+    out.print(table)
+    train, test = report.base["train"], report.base["test"]
+    if train.trained > test.trained:
+        out.print(
+            "The stages were trained on requests of this search, so their order is better there "
+            "than it will be on others; judgments of queries that no stage was trained on (another "
+            "file) leave no such gap.",
+        )
+    if test.trained:
+        out.print(
+            f"{test.trained:,} of {report.requests['test']:,} test requests are no held-out ones: "
+            "the stages were trained on them, and acceptance says too much."
+        )
+
+
 def _print_front(found: Front, out: Console) -> None:
     named = [point for point in found.points if point.names]
-    table = Table("validation", "order of relevance", *(", ".join(p.names) for p in named))
+    table = _table("validation", "base", *(", ".join(p.names) for p in named))
     for name, measure in found.measures.items():
         values = [found.base[name], *(point.values[name] for point in named)]
         table.add_row(measure, *(f"{value:.4f}" for value in values))
@@ -192,20 +217,32 @@ def _print_front(found: Front, out: Console) -> None:
         table.add_row(f"share of {name}", "", *shares)
     out.print(table)
     kept = sum(point.kept for point in found.points)
-    ours, grid = found.hypervolume, found.grid
+    ours, grid, more = found.hypervolume, found.grid, found.more
     out.print(
-        f"{kept} of {len(found.points)} preferences are not dominated on {found.requests:,} "
-        f"validation requests. Hypervolume {ours.value:.4g} [{ours.low:.4g} {ours.high:.4g}], of a "
-        f"grid of {found.blends:,} blends {grid.value:.4g} [{grid.low:.4g} {grid.high:.4g}]."
+        f"The base is the order of relevance. {kept} of {len(found.points)} preferences are not "
+        f"dominated on {found.requests:,} validation requests. "
+        f"Hypervolume {ours.value:.4g} [{ours.low:.4g} {ours.high:.4g}], of a "
+        f"grid of {found.blends:,} blends {grid.value:.4g} [{grid.low:.4g} {grid.high:.4g}], the "
+        f"difference on the same draws {more.value:+.4g} [{more.low:+.4g} {more.high:+.4g}]."
     )
     rises = ", ".join(f"{name} {value:.2f}" for name, value in found.monotone.items())
     out.print(f"Rank correlation of a share with what it reaches: {rises}")
+    for point in named:
+        if len(point.names) > 1:
+            out.print(f"{' and '.join(point.names)} are one point, with the same shares.")
+    worth = [point.preference for point in found.points if point.kept and point.accepted]
+    lacking = [name for name in found.measures if not any(shares[name] for shares in worth)]
+    if lacking:
+        out.print(
+            f"No point is named for {', '.join(lacking)}: what has a share of it is dominated, or "
+            "does not keep evolution.acceptance by the margin."
+        )
 
 
 def _print_served(points: Sequence[Served], requests: int, out: Console) -> None:
     if not points:
         return
-    table = Table("as served, held out", "order of relevance", *(p.name for p in points))
+    table = _table("as served, held out", "base", *(p.name for p in points))
     for text in points[0].measures:
         values = [points[0].base[text], *(p.measures[text] for p in points)]
         table.add_row(text, *(f"{value:.4f}" for value in values))
@@ -219,8 +256,9 @@ def _print_served(points: Sequence[Served], requests: int, out: Console) -> None
         table.add_row(name, "", *shares)
     out.print(table)
     out.print(
-        f"{requests:,} held-out requests. The guard bounds the surrogate gain that each listing "
-        "loses; held back are listings in which it let less than all of the policy through."
+        f"{requests:,} held-out requests; the base is the order of relevance. The guard bounds the "
+        "surrogate gain that each listing loses; held back are listings in which it let less than "
+        "all of the policy through."
     )
     for point in points:
         for line in point.broken:
@@ -228,18 +266,26 @@ def _print_served(points: Sequence[Served], requests: int, out: Console) -> None
 
 
 def _print_report(found: PolicyReport, out: Console) -> None:
-    table = Table("held out", *(system.name for system in found.systems))
+    table = _table("held out", *(system.name for system in found.systems))
     goals = (f"{s.goal:.4f}" if np.isfinite(s.goal) else "broken" for s in found.systems)
     table.add_row("goal", *goals)
     for text in found.systems[0].measures:
         table.add_row(text, *(f"{system.measures[text]:.4f}" for system in found.systems))
     table.add_row("rows moved > 10", *(f"{system.moved:.1%}" for system in found.systems))
     table.add_row("orders measured", *(f"{system.orders:,}" for system in found.systems))
+    table.add_row("gradients of orders", *(f"{system.gradients:,}" for system in found.systems))
     out.print(table)
     out.print(
         f"{found.requests:,} held-out requests, the bounds of serving not applied; a goal is "
         "broken where a bound of the fitness is."
     )
+    out.print(
+        "Grid and random search measure at most as many orders as the search of the policy did. "
+        "LambdaMART is fitted by gradients, whose number compares with no number of orders."
+    )
+    left_out = ", ".join(f"{text} {count:,}" for text, count in found.undefined.items() if count)
+    if left_out:
+        out.print(f"Requests without a value, which are left out: {left_out}", soft_wrap=True)
     for system in found.systems:
         if system.chosen:
             out.print(f"{system.name}: {system.chosen}", soft_wrap=True)
@@ -250,11 +296,27 @@ def _print_report(found: PolicyReport, out: Console) -> None:
     _print_served(found.points, found.requests, out)
 
 
-def _print_findings(findings: Sequence[Finding], out: Console, quiet: bool = False) -> None:
+def _table(first: str, *others: str) -> Table:
+    """Return a table whose texts are never cut, however narrow the console is."""
+    table = Table()
+    table.add_column(first, no_wrap=True)
+    for name in others:
+        table.add_column(name, overflow="fold")
+    return table
+
+
+def _print_linted(found: Linted, allowed: Collection[str], out: Console) -> None:
+    for line in found.problems:
+        out.print(f"wrong: {line}", soft_wrap=True)
+    _print_findings(found.findings, allowed, out)
+    if not found.problems and not found.findings:
+        out.print("nothing is wrong with the settings of the search")
+
+
+def _print_findings(findings: Sequence[Finding], allowed: Collection[str], out: Console) -> None:
     for finding in findings:
-        out.print(f"{'refused' if finding.refused else 'note'}: {finding}", soft_wrap=True)
-    if not findings and not quiet:
-        out.print("nothing is wrong with the fitness")
+        stops = "allowed" if finding.code in allowed else "refused"
+        out.print(f"{stops if finding.refused else 'note'}: {finding}", soft_wrap=True)
 
 
 def _shares(preference: Mapping[str, float]) -> str:
@@ -272,6 +334,7 @@ def _page(label: str, found: Front) -> FrontPage:
         ),
         hypervolume=found.hypervolume.value,
         grid=found.grid.value,
+        more=(found.more.value, found.more.low, found.more.high),
         blends=found.blends,
     )
 

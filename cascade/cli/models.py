@@ -11,11 +11,13 @@ from typing import Any
 import click
 from rich.table import Table
 
+from cascade.business.learned import PolicyBundle
 from cascade.cli.console import chosen, config_options, console, json_option, print_json, told
 from cascade.cli.gate import history, profile, promote, roll_back, shadow
 from cascade.config import registry_of, schema_of
 from cascade.errors import CascadeError
 from cascade.registry import Registry
+from cascade.training.policy_onnx import KIND
 
 
 @click.group()
@@ -68,7 +70,7 @@ def list_models(
 @json_option
 @told
 def verify(config_path: Path, overrides: tuple[str, ...], name: str | None, as_json: bool) -> None:
-    """Check every byte and the feature fingerprint of every bundle."""
+    """Check every byte of every bundle, and its features or its policy card."""
     config = chosen(config_path, overrides, name)
     registry = registry_of(config)
     schema = schema_of(config) if config.settings.index is not None else None
@@ -77,7 +79,9 @@ def verify(config_path: Path, overrides: tuple[str, ...], name: str | None, as_j
         for version in registry.versions(bundle):
             try:
                 loaded = registry.load(f"{bundle}@{version}")
-                if schema is not None:
+                if loaded.manifest.kind == KIND:
+                    PolicyBundle.of(loaded.label, loaded.model, loaded.files)
+                elif schema is not None:
                     loaded.ranker(schema)
                 outcomes[f"{bundle}/{version}"] = "ok"
             except CascadeError as error:

@@ -5,6 +5,7 @@ from cascade.config.load import load_config
 from cascade.config.settings import CascadeSettings, Config
 from cascade.config.wire import (
     business_of,
+    business_with,
     features_of,
     judgments_columns,
     measures_of,
@@ -17,6 +18,7 @@ __all__ = [
     "CascadeSettings",
     "Config",
     "business_of",
+    "business_with",
     "features_of",
     "judgments_columns",
     "load_config",

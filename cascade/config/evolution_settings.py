@@ -10,6 +10,16 @@ from cascade.config.base import Positive, Settings, Share
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 NotNegative = Annotated[float, Field(ge=0)]
+FindingCode = Literal[
+    "flat-relevance",
+    "idle-bound",
+    "idle-input",
+    "no-column",
+    "no-positives",
+    "no-relevance",
+    "plain-function",
+    "unmet-bound",
+]
 _FITNESS = ("measures", "raised", "function", "objectives")
 
 
@@ -84,7 +94,7 @@ class EvolutionSettings(Settings):
         description="the share of surrogate gain that a served policy may cost a listing, where "
         "`business.max_loss` says nothing",
     )
-    allow: list[str] = Field(
+    allow: list[FindingCode] = Field(
         default_factory=list, description="codes of lint findings that do not stop a search"
     )
     preference: dict[str, NotNegative] = Field(
@@ -125,3 +135,11 @@ class EvolutionSettings(Settings):
     threads: Annotated[int, Field(ge=0)] = Field(
         0, description="threads that order the children; 0: one a processor"
     )
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """Every measure that the fitness, the bounds and acceptance name, as it is written."""
+        given = self.fitness or {}
+        raised = [given["raised"]] if "raised" in given else []
+        named = (*given.get("measures", ()), *raised, *given.get("objectives", {}).values())
+        return tuple(dict.fromkeys([*named, *self.bounds, *self.acceptance]))

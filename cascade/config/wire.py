@@ -183,10 +183,27 @@ def business_of(config: Config, schema: Schema, models: Models | None = None) ->
         NotFoundError: If the policy's model was not made yet.
         RefusedError: If it is damaged, or was made for other inputs or objectives.
     """
+    return business_with(
+        config, schema, None if models is None else policy_reference(config, models)
+    )
+
+
+def business_with(config: Config, schema: Schema, reference: str | None) -> Business | None:
+    """Return the business layer with the policy of one bundle, if a layer is configured.
+
+    Args:
+        config: The settings.
+        schema: The fields of the documents.
+        reference: The bundle, as `name@version`; None means the linear blend.
+
+    Raises:
+        ConfigError: With every problem of the table.
+        NotFoundError: If there is no such bundle.
+        RefusedError: If it is damaged, or was made for other inputs or objectives.
+    """
     raw = config.settings.business
     if raw is None:
         return None
-    reference = None if models is None else policy_reference(config, models)
     learned = None
     if reference is not None:
         bundle = registry_of(config).load(reference)

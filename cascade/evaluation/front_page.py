@@ -37,6 +37,7 @@ class FrontPage:
         points: Every preference.
         hypervolume: Of the front.
         grid: Of a grid of blends.
+        more: How much more the front has than the grid, with the ends of its 95 % interval.
         blends: How many those are.
     """
 
@@ -47,6 +48,7 @@ class FrontPage:
     points: tuple[PagePoint, ...]
     hypervolume: float
     grid: float
+    more: tuple[float, float, float]
     blends: int
 
 

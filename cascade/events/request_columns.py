@@ -31,6 +31,7 @@ _REPEATED = (
     "stages.list.element.names.list.element",
     "business.policy",
     "business.outcome",
+    "business.model",
     "columns.list.element.name",
 )
 _FLOATS = (
@@ -98,6 +99,7 @@ def schema() -> Any:  # noqa: ANN401  (pyarrow has no types)
         "max_displacement": pa.int32(),
         "arranged": whole,
         "moves": pa.list_(pa.struct(list(move.items()))),
+        "model": text,
     }
     columns = {
         "query_id": text,
@@ -298,6 +300,8 @@ def _business(cell: Mapping[str, Any]) -> LoggedBusiness:
         moves=tuple(
             (m["rule"], m["doc_id"], m["before"], m["after"]) for m in cell["moves"].as_py()
         ),
+        # Files from before policies were learned do not have it.
+        model=cell["model"].as_py() if "model" in cell else "",
     )
 
 

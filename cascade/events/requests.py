@@ -55,6 +55,7 @@ class LoggedBusiness:
         max_displacement: How many ranks the policy may carry a row.
         arranged: int32[n], the rank (from 0) before the rules of the row at each rank after them.
         moves: What each rule moved: rule, document, rank before and after (from 1).
+        model: The bundle of its policy, as name/version; "" for one that was not learned.
     """
 
     policy: str
@@ -65,6 +66,7 @@ class LoggedBusiness:
     max_displacement: int
     arranged: Int32
     moves: tuple[tuple[str, str, int, int], ...] = ()
+    model: str = ""
 
 
 @dataclass(frozen=True)
@@ -140,8 +142,11 @@ class LoggedRequest:
 
     @property
     def models(self) -> dict[str, str]:
-        """The bundle that each stage ran, as name/version."""
-        return {stage.name: stage.model for stage in self.stages if stage.model}
+        """The bundle that each stage and the business layer ran, as name/version."""
+        found = {stage.name: stage.model for stage in self.stages if stage.model}
+        if self.business is not None and self.business.model:
+            found["business"] = self.business.model
+        return found
 
 
 def shown_propensities(

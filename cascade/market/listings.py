@@ -82,14 +82,17 @@ class Listings:
         every = np.arange(self.requests)
         return self.derived("request", lambda: np.repeat(every, self.lengths))
 
+    def rows_of(self, requests: Int64) -> Int64:
+        """Return the rows of some requests, int64[m], request by request."""
+        lengths = self.lengths[requests]
+        firsts = self.offsets[:-1][requests] - (np.cumsum(lengths) - lengths)
+        return np.repeat(firsts, lengths) + np.arange(lengths.sum())
+
     def take(self, requests: Int64) -> Listings:
         """Return some of the requests, int64[m], in the order given."""
-        lengths = np.diff(self.offsets)[requests]
-        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        rows = np.repeat(self.offsets[:-1][requests] - offsets[:-1], lengths)
-        rows += np.arange(offsets[-1])
+        rows = self.rows_of(requests)
         return Listings(
-            offsets,
+            np.concatenate([[0], np.cumsum(self.lengths[requests])]).astype(np.int64),
             {name: column[rows] for name, column in self.columns.items()},
             {name: codes[rows] for name, codes in self.groups.items()},
         )

@@ -48,8 +48,8 @@ class ExplainParameters(BaseModel):
     filters: str = Field("{}", description="what every result must satisfy, as JSON")
     preference: str = Field(
         "{}",
-        description="the share of each business objective, or the name of an operating point, "
-        "as JSON",
+        description="the share of each business objective, as JSON, or the name of an operating "
+        "point",
     )
     surface: Name | None = Field(None, description='where the page is shown, as "web"')
     cascade: str | None = Field(None, description="which cascade; default: the first")
@@ -62,8 +62,13 @@ class ExplainParameters(BaseModel):
         """
         content = self.model_dump(include={"text", "surface", "cascade"})
         for name in ("filters", "preference"):
+            given = getattr(self, name)
+            if name == "preference" and given[:1].isalpha():
+                # A point's name stands for itself; no JSON of an object begins with a letter.
+                content[name] = given
+                continue
             try:
-                content[name] = orjson.loads(getattr(self, name))
+                content[name] = orjson.loads(given)
             except orjson.JSONDecodeError as error:
                 raise RequestError("invalid-parameters", 422, [f"{name}: {error}"]) from None
         return checked(content, RequestBody, "invalid-parameters")

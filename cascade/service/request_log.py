@@ -178,6 +178,7 @@ def _business(trace: BusinessTrace | None, cascade: Cascade) -> LoggedBusiness |
         max_displacement=cascade.business.max_displacement,
         arranged=trace.arrangement.order.astype(np.int32),
         moves=tuple((m.rule, m.doc_id, m.before, m.after) for m in trace.moves),
+        model=cascade.business.model,
     )
 
 

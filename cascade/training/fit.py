@@ -236,7 +236,7 @@ def _cross_validated(xgboost: Any, dataset: Dataset, options: TreeOptions) -> Fl
 
 
 def _parameters(options: TreeOptions, values: int) -> dict[str, Any]:
-    """Return XGBoost's parameters; on little data a second thread costs more than it gives."""
+    """Return XGBoost's parameters for a matrix of so many values."""
     return {
         "objective": "rank:ndcg",
         "eval_metric": "ndcg@10",
@@ -252,8 +252,16 @@ def _parameters(options: TreeOptions, values: int) -> dict[str, Any]:
         "colsample_bytree": options.column_share,
         "lambda": options.l2,
         "seed": options.seed,
-        "nthread": options.threads or (1 if values < SMALL_VALUES else 0),
+        "nthread": options.threads or threads_for(values),
     }
+
+
+def threads_for(values: int) -> int:
+    """Return how many threads XGBoost fits a matrix of so many values with; 0 means one a core.
+
+    On little data a second thread costs more than it gives.
+    """
+    return 1 if values < SMALL_VALUES else 0
 
 
 def gained(dataset: Dataset, gain: Literal["linear", "exponential"]) -> Dataset:

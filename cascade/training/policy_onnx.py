@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -177,10 +177,8 @@ def policy_parity(
     filled = np.nan_to_num(columns, nan=0.0)
     graph = policy_graph(model, policy.inputs)
     served = [
-        graph.run(given[start:end], filled[start:end], shares[number : number + 1])
-        for number, (start, end) in enumerate(
-            zip(absent.offsets[:-1], absent.offsets[1:], strict=True)
-        )
+        graph.run(given[start:end], filled[start:end], share[None, :])
+        for start, end, share in zip(absent.offsets, absent.offsets[1:], shares, strict=False)
     ]
     weights = policy.weights[None, :]
     native = policy.shape.utilities(weights, given, filled, preferences, precise=True)[:, 0]
@@ -208,39 +206,19 @@ def policy_to_onnx(shape: Shape, weights: Float64) -> bytes:
         ExportError: If there are other weights than the shape has, or one is not finite.
         OptionalDependencyError: `onnx` is not installed.
     """
-    if weights.shape != (shape.size,) or not np.isfinite(weights).all():
-        raise ExportError(
-            f"weights of the shape {weights.shape}, "
-            f"{np.count_nonzero(~np.isfinite(weights))} of them not finite; accepted: "
-            f"{shape.size} finite ones"
-        )
+    _check_weights(shape, weights)
     try:
         from onnx import TensorProto, checker, helper, numpy_helper
     except ImportError as error:
         raise OptionalDependencyError("onnx", "train") from error
     # Training multiplies by weights in float32: the graph has these very numbers.
     parts = shape.parts(weights.astype(np.float32).astype(np.float64))
-    constants, nodes = (_hidden_net if shape.hidden else _linear_net)(parts)
+    constants, net = (_hidden_net if shape.hidden else _linear_net)(parts)
     constants |= {"zero": np.float32(0.0), "c": parts["c"], "b": parts["b"]}
     constants |= {"last": np.array([1], np.int64)}
-    node = helper.make_node
-    nodes = [
-        node("IsNaN", [INPUTS], ["absent"]),
-        node("Where", ["absent", "zero", INPUTS], ["present"]),
-        node("Cast", ["present"], ["x"], to=TensorProto.DOUBLE),
-        node("Cast", [PREFERENCE], ["p"], to=TensorProto.DOUBLE),
-        *nodes,
-        node("Add", ["sum", "b"], ["net"]),
-        node("Tanh", ["net"], ["bent"]),
-        node("Mul", ["bent", "c"], ["column"]),
-        node("Squeeze", ["column", "last"], ["change"]),
-        node("Cast", [SCORES], ["s"], to=TensorProto.DOUBLE),
-        node("Add", ["s", "change"], ["precise"]),
-        node("Cast", ["precise"], [UTILITY], to=TensorProto.FLOAT),
-    ]
     value = helper.make_tensor_value_info
     graph = helper.make_graph(
-        nodes,
+        _nodes_around(net),
         KIND,
         [
             value(SCORES, TensorProto.FLOAT, ["n"]),
@@ -259,6 +237,36 @@ def policy_to_onnx(shape: Shape, weights: Float64) -> bytes:
     checker.check_model(model, full_check=True)
     serialised: bytes = model.SerializeToString(deterministic=True)
     return serialised
+
+
+def _check_weights(shape: Shape, weights: Float64) -> None:
+    bad = np.count_nonzero(~np.isfinite(weights))
+    if weights.shape != (shape.size,) or bad:
+        raise ExportError(
+            f"weights of the shape {weights.shape}, {bad} of them not finite; accepted: "
+            f"{shape.size} finite ones"
+        )
+
+
+def _nodes_around(net: Sequence[NodeProto]) -> list[NodeProto]:
+    """Return the nodes of `scores + c tanh(b + net)` in float64, missing inputs as 0."""
+    from onnx import TensorProto, helper
+
+    node = helper.make_node
+    return [
+        node("IsNaN", [INPUTS], ["absent"]),
+        node("Where", ["absent", "zero", INPUTS], ["present"]),
+        node("Cast", ["present"], ["x"], to=TensorProto.DOUBLE),
+        node("Cast", [PREFERENCE], ["p"], to=TensorProto.DOUBLE),
+        *net,
+        node("Add", ["sum", "b"], ["net"]),
+        node("Tanh", ["net"], ["bent"]),
+        node("Mul", ["bent", "c"], ["column"]),
+        node("Squeeze", ["column", "last"], ["change"]),
+        node("Cast", [SCORES], ["s"], to=TensorProto.DOUBLE),
+        node("Add", ["s", "change"], ["precise"]),
+        node("Cast", ["precise"], [UTILITY], to=TensorProto.FLOAT),
+    ]
 
 
 def _linear_net(parts: Mapping[str, Float64]) -> tuple[dict[str, Any], list[NodeProto]]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from cascade.config import Config
@@ -14,7 +12,7 @@ from cascade.events.clicks.pages import Float64, Int64
 from cascade.events.propensities import Propensities
 from cascade.training.dataset import Dataset
 from cascade.training.staged import fold_of
-from cascade.workflows.click_prior import foreseen, posterior
+from cascade.workflows.click_prior import HELD_OUT, foreseen, posterior, prior_shape
 
 
 def scaled(rates: Float64, top: float) -> Float64:
@@ -59,26 +57,40 @@ def _scaled(rates: Float64, settings: ClickSettings) -> Float64:
 
 
 def graded(
-    config: Config, pages: Pages, chances: Propensities | None, rows: Sequence[Dataset]
+    config: Config,
+    pages: Pages,
+    chances: Propensities | None,
+    train: Dataset,
+    validation: Dataset,
 ) -> Float64:
-    """Return the grade of each pair, float64[p]; 0 for those without a row where rows are read."""
+    """Return the grade of each pair, float64[p]; 0 for those without a row where rows are read.
+
+    What features tell of clicks is learned from the rows to train on alone: held-out grades that
+    knew of the held-out rows' clicks more than their own would flatter what is fitted to features.
+
+    Args:
+        config: The settings.
+        pages: What was shown and clicked.
+        chances: Propensities of ranks; None takes every impression for seen.
+        train: Rows to train on, whose grade is the number of their pair, from 1; 0 for sampled.
+        validation: Rows that stop the training, likewise.
+    """
     settings = config.settings.clicks
     if settings.prior == "common":
         return click_grades(pages, settings, chances)
     gained, exposed = _trials(pages, settings, chances)
-    pair = np.concatenate([pair_of(part) for part in rows])
-    folds = np.concatenate(
-        [
-            np.repeat([fold_of(q) for q in part.query_ids], np.diff(part.offsets)).astype(np.int64)
-            for part in rows
-        ]
-    )
-    known = np.concatenate([part.matrix[pair_of(part) >= 0] for part in rows])
-    folds, pair = folds[pair >= 0], pair[pair >= 0]
+    shown = [part.rows(pair_of(part) >= 0) for part in (train, validation)]
+    pair = np.concatenate([pair_of(part) for part in shown])
+    of_query = np.array([fold_of(q) for q in train.query_ids], dtype=np.int64)
+    folds = np.full(len(pair), HELD_OUT)
+    folds[: len(shown[0])] = np.repeat(of_query, np.diff(shown[0].offsets))
     clicks, looks = gained[pair], exposed[pair]
-    expected = foreseen(known, clicks, looks, folds, config.settings.training.seed)
+    matrix = np.concatenate([part.matrix for part in shown])
+    expected = foreseen(matrix, clicks, looks, folds, config.settings.training.seed)
+    learned = folds != HELD_OUT
+    shape = prior_shape(clicks[learned], (expected * looks)[learned])
     rates = np.zeros(pages.pair_count)
-    rates[pair] = posterior(clicks, looks, expected)
+    rates[pair] = posterior(clicks, looks, expected, shape)
     return _scaled(rates, settings)
 
 

@@ -149,7 +149,7 @@ def prepared_from_clicks(config: Config, log: Path, progress: Progress = silent)
     drawing = drawing_of(config, _numbered(pages, kept, used), len(parts["train"]))
     rows = drawing.rows((), config.settings.stages[0].window, progress)
     progress("grade what was shown", 0, None)
-    grades = graded(config, pages, chances, rows)
+    grades = graded(config, pages, chances, *rows)
     train, validation = (_labelled(part, grades, pages) for part in rows)
     drawn = None
     if settings.debias == "lambdarank":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,20 +14,22 @@ from cascade.business.learned import Bounds, LearnedPolicy, PolicyBundle, policy
 from cascade.business.shape import Shape
 from cascade.candidates import Float64
 from cascade.config import Config, registry_of
-from cascade.errors import FingerprintError, RefusedError
+from cascade.errors import FingerprintError, InputError, RefusedError
 from cascade.registry import Models, text_digest
-from cascade.training.evolution.baselines import budget_of
 from cascade.training.evolution.fitness import FitnessSettings
-from cascade.training.evolution.lint import Finding
-from cascade.training.evolution.optimisers import OptimiserSettings
+from cascade.training.evolution.front import BALANCED
+from cascade.training.evolution.lint import Finding, terms_of
 from cascade.training.policy_onnx import (
     TrainedPolicy,
     policy_to_onnx,
     save_policy,
 )
 from cascade.training.surrogate import fit_surrogate
-from cascade.workflows.market import GAIN, Market, market_of
-from cascade.workflows.policy_front import Asked, Front, Promises, front_of
+from cascade.workflows.market import Market, market_of
+from cascade.workflows.market_columns import GAIN
+from cascade.workflows.policy_base import PartBase, bases_of
+from cascade.workflows.policy_front import Front, FrontAsked, Promises, front_of
+from cascade.workflows.policy_lint import check_search
 from cascade.workflows.policy_search import (
     Searched,
     fitness_of,
@@ -36,8 +38,7 @@ from cascade.workflows.policy_search import (
 )
 from cascade.workflows.policy_served import Served, Tried, serving
 from cascade.workflows.progress import Progress, silent
-
-BALANCED = "balanced"
+from cascade.workflows.split import Part
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ class EvolveReport:
     Attributes:
         model: The bundle, as name/version.
         requests: How many requests each part has.
+        base: What the order of relevance comes to on each part.
         seeds: What each seed found.
         deviation: The standard deviation of the seeds' best validations.
         front: On validation requests.
@@ -66,7 +68,8 @@ class EvolveReport:
     """
 
     model: str
-    requests: Mapping[str, int]
+    requests: Mapping[Part, int]
+    base: Mapping[Part, PartBase]
     seeds: tuple[SeedReport, ...]
     deviation: float
     front: Front
@@ -87,44 +90,30 @@ def evolve(config: Config, judgments: Path, progress: Progress = silent) -> Evol
         progress: Told how far it is.
 
     Raises:
-        RefusedError: If lint refuses the fitness, or no point is accepted; nothing is written.
+        ConfigError: If a setting cannot be used.
+        RefusedError: If lint refuses the fitness, nothing better than the order of relevance is
+            found, or no point is accepted; nothing is written.
     """
     begun = time.perf_counter()
+    check_search(config)
     searched = search_policy(config, judgments, progress)
     market, best = searched.market, searched.spread.best
-    front = front_on(config, market, best.weights, searched.fitness)
-    validation = market.parts["validation"]
-    points = points_of(config, front)
-    if not points:
+    if best.generation == 0:
         raise RefusedError(
-            f"none of {len(front.points)} preferences keeps evolution.acceptance on validation "
-            f"requests, the margin of {config.settings.evolution.margin:g} included, so nothing "
-            "is written; search longer, or accept more"
+            f"no seed of {len(searched.spread.found)} found weights that validation likes better "
+            "than the order of relevance, so nothing is written; search longer "
+            "(evolution.generations) or wider (evolution.sigma), ask for less in evolution.bounds, "
+            "or give the policy inputs that tell rows apart (business.policy.inputs)"
         )
-    gain = fit_surrogate(validation.scores, validation.listings.column(GAIN))
-    draft = TrainedPolicy(
-        shape=market.shape,
-        weights=best.weights,
-        inputs=market.inputs,
-        objectives=market.objectives,
-        bounds=bounds_of(config, market),
-        gain=gain,
-        points=points,
-    )
-    policy = learned(draft)
-    tried = tried_on(config, market, policy, draft, searched.fitness)
-    served = tuple(tried.at(name, shares) for name, shares in draft.points.items())
-    accepted = {p.name: p.preference for p in served if not p.broken}
-    if not accepted:
-        told = "\n  ".join(f"{p.name}: {'; '.join(p.broken)}" for p in served)
-        raise RefusedError(
-            f"no operating point is accepted on {tried.sample.requests} held-out requests, so "
-            f"nothing is written (see evolution.acceptance):\n  {told}"
-        )
-    label = _saved(config, searched, draft, accepted, served)
+    front = front_on(config, market, best.weights, searched.fitness, searched.orders)
+    draft = _draft(config, searched, front)
+    served = _served(config, searched, draft)
+    base = bases_of(config, market, told_measures(config, market, searched.fitness))
+    label = _saved(config, searched, draft, served, base)
     return EvolveReport(
         model=label,
         requests={part: sample.requests for part, sample in market.parts.items()},
+        base=base,
         seeds=tuple(
             SeedReport(f.seed, f.start, f.validation, f.generation) for f in searched.spread.found
         ),
@@ -134,6 +123,49 @@ def evolve(config: Config, judgments: Path, progress: Progress = silent) -> Evol
         findings=searched.findings,
         seconds=time.perf_counter() - begun,
     )
+
+
+def _draft(config: Config, searched: Searched, front: Front) -> TrainedPolicy:
+    """Return the policy with every point that has a name.
+
+    Raises:
+        RefusedError: If none has.
+    """
+    market = searched.market
+    points = points_of(config, front)
+    if not points:
+        raise RefusedError(
+            f"none of {len(front.points)} preferences keeps evolution.acceptance on validation "
+            f"requests, the margin of {config.settings.evolution.margin:g} included, so nothing "
+            "is written; search longer, or accept more"
+        )
+    validation = market.parts["validation"]
+    return TrainedPolicy(
+        shape=market.shape,
+        weights=searched.spread.best.weights,
+        inputs=market.inputs,
+        objectives=market.objectives,
+        bounds=bounds_of(config, market),
+        gain=fit_surrogate(validation.scores, validation.listings.column(GAIN)),
+        points=points,
+    )
+
+
+def _served(config: Config, searched: Searched, draft: TrainedPolicy) -> tuple[Served, ...]:
+    """Return what each point comes to on held-out requests as it would be served.
+
+    Raises:
+        RefusedError: If none is accepted.
+    """
+    tried = tried_on(config, searched.market, learned(draft), draft, searched.fitness)
+    served = tuple(tried.at(name, shares) for name, shares in draft.points.items())
+    if all(point.broken for point in served):
+        told = "\n  ".join(f"{p.name}: {'; '.join(p.broken)}" for p in served)
+        raise RefusedError(
+            f"no operating point is accepted on {tried.sample.requests} held-out requests, so "
+            f"nothing is written (see evolution.acceptance):\n  {told}"
+        )
+    return served
 
 
 def policy_name(config: Config) -> str:
@@ -173,32 +205,52 @@ def front_of_policy(
     market = market_of(config, judgments, progress=progress)
     found = opened_policy(config, market, alias)
     fitness = fitness_of(config.settings.evolution, market.objectives)
-    return found.label, front_on(config, market, np.array(found.card.weights), fitness)
+    orders = orders_measured(config, found.label)
+    return found.label, front_on(config, market, np.array(found.card.weights), fitness, orders)
 
 
-def front_on(config: Config, market: Market, weights: Float64, fitness: FitnessSettings) -> Front:
-    """Return the front of weights float64[d] on validation requests."""
+def orders_measured(config: Config, label: str) -> int:
+    """Return how many orders of requests the search of a policy measured, by its manifest.
+
+    Args:
+        config: The settings.
+        label: The bundle, as name/version.
+
+    Raises:
+        InputError: If the manifest does not say so.
+    """
+    training = registry_of(config).load(label.replace("/", "@")).manifest.training
+    if "orders" not in training:
+        raise InputError(
+            f"{label}: its manifest does not say how many orders its search measured, so nothing "
+            "can have its budget; evolve it again"
+        )
+    return int(training["orders"])
+
+
+def front_on(
+    config: Config, market: Market, weights: Float64, fitness: FitnessSettings, orders: int
+) -> Front:
+    """Return the front of weights float64[d] on validation requests.
+
+    Args:
+        config: The settings.
+        market: The requests.
+        weights: Of the policy.
+        fitness: What it raises.
+        orders: How many orders of requests its search measured; the grid beside it has as many.
+    """
     measures = dict(fitness.objectives) or objective_measures(market.objectives)
     wanted = config.settings.evolution
-    asked = Asked(
+    asked = FrontAsked(
         sample=market.parts["validation"],
         measures={name: measures[name] for name in market.shape.objectives},
         steps=wanted.points,
         columns=blended_inputs(market),
-        blends=max(2, budget_of_search(config, market) // market.parts["train"].requests),
+        blends=max(2, orders // market.parts["train"].requests),
         promises=Promises(wanted.acceptance, wanted.margin),
     )
     return front_of(market.shape, weights, asked)
-
-
-def budget_of_search(config: Config, market: Market) -> int:
-    """Return how many orders of requests all seeds of a search measure."""
-    wanted = config.settings.evolution
-    children = OptimiserSettings(wanted.optimiser, children=wanted.children).population
-    requests = (
-        min(wanted.requests, market.parts["train"].requests) or market.parts["train"].requests
-    )
-    return len(wanted.seeds) * budget_of(children, wanted.generations, requests)
 
 
 def blended_inputs(market: Market) -> list[str]:
@@ -260,12 +312,9 @@ def tried_on(
 def told_measures(config: Config, market: Market, fitness: FitnessSettings) -> list[str]:
     """Return the market measures of reports: of fitness, bounds, acceptance and objectives."""
     wanted = config.settings.evolution
-    raised = [fitness.raised] if fitness.raised else []
     every = [
         *("nDCG@10", "MRR", "nDCG@3"),
-        *fitness.measures,
-        *raised,
-        *fitness.objectives.values(),
+        *terms_of(fitness),
         *objective_measures(market.objectives).values(),
         *wanted.bounds,
         *wanted.acceptance,
@@ -277,23 +326,20 @@ def _saved(
     config: Config,
     searched: Searched,
     draft: TrainedPolicy,
-    accepted: Mapping[str, Mapping[str, float]],
     points: Sequence[Served],
+    base: Mapping[Part, PartBase],
 ) -> str:
+    """Write the policy with the points that are accepted, and return its label."""
     market, best = searched.market, searched.spread.best
     train = market.parts["train"]
     seen = [*market.texts["train"], *market.texts["validation"]]
-    policy = TrainedPolicy(
-        shape=draft.shape,
-        weights=draft.weights,
-        inputs=draft.inputs,
-        objectives=draft.objectives,
-        bounds=draft.bounds,
-        gain=draft.gain,
-        points=accepted,
+    policy = replace(
+        draft,
+        points={p.name: p.preference for p in points if not p.broken},
         data={
             "requests": {part: sample.requests for part, sample in market.parts.items()},
             "rows": {part: len(sample.listings) for part, sample in market.parts.items()},
+            "base": {part: asdict(at) for part, at in base.items()},
             "models": dict(market.models),
             "generation": market.generation,
         },
@@ -304,6 +350,7 @@ def _saved(
             "validation": best.validation,
             "start": best.start,
             "children": best.children,
+            "orders": searched.orders,
         },
         measures={p.name: {"served": dict(p.measures), "base": dict(p.base)} for p in points},
         trained_queries=tuple(sorted({text_digest(text) for text in seen})),

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from cascade.business import Business
 from cascade.candidates import Candidates, Documents, Float32, Query
 from cascade.catalogue.live import LiveCatalogue
-from cascade.config import Config, open_engine, registry_of, schema_of, store_of
+from cascade.config import Config, business_with, open_engine, registry_of, schema_of, store_of
 from cascade.errors import CascadeError, InputError, NotFoundError, nearest
 from cascade.events.request_log import RequestLog
 from cascade.events.requests import LoggedRequest, LoggedStage
@@ -60,6 +61,7 @@ class LoggedModels:
     _bundles: dict[str, Bundle] = field(default_factory=dict)
     _scorers: dict[str, OnnxRanker] = field(default_factory=dict)
     _rankers: dict[tuple[str, Schema], OnnxRanker] = field(default_factory=dict)
+    _layers: dict[tuple[str, Schema], Business | None] = field(default_factory=dict)
 
     def bundle(self, label: str) -> Bundle:
         """Return the bundle of a label, name/version.
@@ -95,6 +97,23 @@ class LoggedModels:
         if (label, schema) not in self._rankers:
             self._rankers[label, schema] = self.bundle(label).ranker(schema)
         return self._rankers[label, schema]
+
+    def business(self, label: str, schema: Schema) -> Business | None:
+        """Return the configured business layer with the policy of a label, if there is one.
+
+        Args:
+            label: The bundle, as name/version; "" means the linear blend.
+            schema: The fields of the documents.
+
+        Raises:
+            ConfigError: If its table is not sound with this policy.
+            NotFoundError: If the registry does not have it.
+            RefusedError: If it is damaged, or was made for other inputs or objectives.
+        """
+        if (label, schema) not in self._layers:
+            reference = label.replace("/", "@", 1) or None
+            self._layers[label, schema] = business_with(self.config, schema, reference)
+        return self._layers[label, schema]
 
 
 def candidates_of(

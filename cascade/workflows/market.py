@@ -12,28 +12,27 @@ import numpy as np
 
 from cascade.business import Business, LinearBlend, build_business
 from cascade.business.build import build_shape
-from cascade.business.inputs import PolicyInputs, Surface, relevance_scores
+from cascade.business.inputs import Head, PolicyInputs, Surface, relevance_scores
 from cascade.business.objectives import BaseObjective
 from cascade.business.shape import Shape
-from cascade.candidates import Candidates, Float32, Int32, concatenated
+from cascade.candidates import Candidates, concatenated
 from cascade.config import Config, judgments_columns, open_cascade
 from cascade.errors import ConfigError, InputError, nearest
-from cascade.features.formula import Formula, parse_formula
+from cascade.features.earlier import stage_column
 from cascade.judgments import Judgments, read_judgments
 from cascade.market.listings import Listings
 from cascade.pipeline import Cascade, run_stages
 from cascade.protocols import NEVER, Asked
 from cascade.registry import Models
-from cascade.schema import Kind, Schema
 from cascade.training.evolution.samples import Sample
 from cascade.workflows.ahead import Ahead
 from cascade.workflows.clock import clock_of
 from cascade.workflows.draws import asked_at
+from cascade.workflows.market_columns import MarketColumns
 from cascade.workflows.progress import Progress, silent
 from cascade.workflows.runs import unhurried
 from cascade.workflows.split import Part, divide_judgments
 
-GAIN = "gain"
 _LEARNED = ("model", "preference", "page")
 
 
@@ -88,7 +87,8 @@ def market_of(
         inputs, shape = build_shape(raw, schema, source=str(config.path))
         business = build_business(raw, schema, source=str(config.path))
         objectives = objectives_of(business)
-        columns = _Columns.of(config, schema, objectives)
+        settings = config.settings.evolution
+        columns = MarketColumns.of(settings, schema, objectives, str(config.path))
         asking = _Asking.of(cascade, business, clock_of(config, cascade.documents), inputs)
         parts: dict[Part, Sample] = {}
         windows: dict[Part, Candidates] = {}
@@ -97,6 +97,7 @@ def market_of(
             told = f"rank {part} requests"
             windows[part] = _windows(asking, wanted, told, progress)
             parts[part] = _sample(windows[part], wanted, inputs, columns)
+            _check_heads(raw, inputs, windows[part], str(config.path))
         models_used, generation = cascade.models, cascade.documents.generation
     texts = {part: tuple(q.text for q in window.queries) for part, window in windows.items()}
     return Market(
@@ -123,71 +124,6 @@ def objectives_of(business: Business) -> tuple[BaseObjective, ...]:
     """Return the objectives that a business layer without a learned policy declares."""
     assert isinstance(business.policy, LinearBlend)
     return tuple(o for o in business.policy.objectives if isinstance(o, BaseObjective))
-
-
-@dataclass(frozen=True)
-class _Columns:
-    """Hold what the columns of a market are made from."""
-
-    formulas: Mapping[str, Formula]
-    fields: tuple[str, ...]
-    objectives: tuple[BaseObjective, ...]
-    groups: tuple[str, ...]
-
-    @classmethod
-    def of(cls, config: Config, schema: Schema, objectives: tuple[BaseObjective, ...]) -> _Columns:
-        """Return the columns of a configuration, every problem told at once."""
-        wanted, problems = config.settings.evolution, list[str]()
-        numbers = [f.name for f in schema.of_kind(Kind.NUMBER, Kind.DATE)]
-        known = dict.fromkeys([GAIN, *(o.name for o in objectives), *numbers])
-        formulas, read = {}, dict[str, None]()
-        for name, text in wanted.columns.items():
-            here = f"evolution.columns.{name}"
-            if name in known:
-                problems.append(f"{here}: {name!r} is there already; choose another name")
-                continue
-            try:
-                formulas[name] = parse_formula(text)
-            except ValueError as error:
-                problems.append(f"{here}: {error}")
-                continue
-            for used in formulas[name].names:
-                if used not in known:
-                    problems.append(f"{here}: {used!r} is no column; {nearest(used, known)}")
-                read[used] = None
-            known[name] = None
-        keywords = [f.name for f in schema.of_kind(Kind.KEYWORD)]
-        problems += [
-            f"evolution.groups: {name!r} is no keyword field; {nearest(name, keywords)}"
-            for name in wanted.groups
-            if name not in keywords
-        ]
-        if problems:
-            raise ConfigError(str(config.path), problems)
-        fields = tuple(name for name in numbers if name in read)
-        return cls(formulas, fields, objectives, tuple(wanted.groups))
-
-    def values(self, window: Candidates, gains: Float32) -> dict[str, Float32]:
-        """Return float32[n] by name."""
-        found: dict[str, Float32] = {GAIN: gains}
-        if self.fields:
-            numbers = window.documents.numbers(self.fields, window.rows)
-            found |= {n: numbers[:, i].astype(np.float32) for i, n in enumerate(self.fields)}
-        found |= {o.name: o.values(window) for o in self.objectives}
-        for name, formula in self.formulas.items():
-            found[name] = formula.of(found)
-        return found
-
-    def codes(self, window: Candidates) -> dict[str, Int32]:
-        """Return int32[n] by name: the code of the first value, -1 without one."""
-        found = {}
-        for name in self.groups:
-            lists = window.documents.keywords(name, window.rows)
-            codes = np.full(len(window), -1, dtype=np.int32)
-            filled = lists.lengths > 0
-            codes[filled] = lists.values[lists.offsets[:-1][filled]]
-            found[name] = codes
-        return found
 
 
 @dataclass(frozen=True)
@@ -244,8 +180,33 @@ def _windows(asking: _Asking, judgments: Judgments, told: str, progress: Progres
     return concatenated(found)
 
 
+def _check_heads(
+    raw: Mapping[str, Any], inputs: PolicyInputs, window: Candidates, source: str
+) -> None:
+    """Refuse heads that no stage has left with the rows: they would be 0 in all of them.
+
+    Raises:
+        ConfigError: It names the heads that there are.
+    """
+    heads = [name for name in window.columns if not name.startswith(stage_column(""))]
+    asked = {
+        f"business.policy.inputs: {one.name}": one.column
+        for one in inputs.inputs
+        if isinstance(one, Head)
+    }
+    if "guard_gain" in raw:
+        asked["business.guard_gain"] = str(raw["guard_gain"])
+    problems = [
+        f"{here}: no stage leaves a head {head!r}; {nearest(head, heads, len(heads))}"
+        for here, head in asked.items()
+        if head not in heads
+    ]
+    if problems:
+        raise ConfigError(source, problems)
+
+
 def _sample(
-    window: Candidates, judgments: Judgments, inputs: PolicyInputs, columns: _Columns
+    window: Candidates, judgments: Judgments, inputs: PolicyInputs, columns: MarketColumns
 ) -> Sample:
     gains: list[float] = []
     ids = window.ids()

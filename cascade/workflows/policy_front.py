@@ -14,11 +14,13 @@ from cascade.candidates import Float32, Float64
 from cascade.training.evolution.baselines import blend_grid, blend_scores
 from cascade.training.evolution.constraints import parse_bound
 from cascade.training.evolution.front import non_dominated, point_names, simplex
-from cascade.training.evolution.hypervolume import Covered, covered
+from cascade.training.evolution.hypervolume import Covered, covered, covered_more
 from cascade.training.evolution.samples import Sample, measured, per_request, policy_scores
 
 CHUNK = 32
 RESAMPLES = 200
+# The share of the base that a point may lose of an objective and still count.
+ROOM = 0.1
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class Front:
         points: Every preference that was tried.
         hypervolume: Of the points above the reference, in units of the base.
         grid: The hypervolume of a grid of blends of the same inputs.
+        more: How much more the policy covers than the grid, on the same draws of requests.
         blends: How many blends the grid has.
         monotone: For each objective the rank correlation of its share with its value.
         requests: How many there are.
@@ -60,6 +63,7 @@ class Front:
     points: tuple[Point, ...]
     hypervolume: Covered
     grid: Covered
+    more: Covered
     blends: int
     monotone: Mapping[str, float]
     requests: int
@@ -93,7 +97,7 @@ class Promises:
 
 
 @dataclass(frozen=True, eq=False)
-class Asked:
+class FrontAsked:
     """Say what a front is drawn from.
 
     Attributes:
@@ -113,7 +117,7 @@ class Asked:
     promises: Promises
 
 
-def front_of(shape: Shape, weights: Float64, asked: Asked) -> Front:
+def front_of(shape: Shape, weights: Float64, asked: FrontAsked) -> Front:
     """Return the front of a policy; names go to those of its points that keep the promises.
 
     Args:
@@ -122,31 +126,78 @@ def front_of(shape: Shape, weights: Float64, asked: Asked) -> Front:
         asked: The requests, and what is looked at.
     """
     sample, measures = asked.sample, asked.measures
-    names, texts = list(measures), list(measures.values())
-    preferences = simplex(len(names), asked.steps)
+    preferences = simplex(len(measures), asked.steps)
+    values, accepted = _reached(shape, weights, asked, preferences)
+    shares = blend_grid(len(asked.columns), asked.blends)
+    blends = _blended(asked, shares)
+    base = np.nanmean(
+        per_request(sample, sample.scores[:, None], list(measures.values()))[:, 0], axis=0
+    )
+    unit, reference = scale_of(base)
+    ours, grid = _leading(values) / unit, _leading(blends) / unit
+    return Front(
+        measures=dict(measures),
+        base=_by_name(list(measures), base),
+        points=_points(list(measures), preferences, np.nanmean(values, axis=0), accepted),
+        hypervolume=covered(ours, reference, RESAMPLES),
+        grid=covered(grid, reference, RESAMPLES),
+        more=covered_more(ours, grid, reference, RESAMPLES),
+        blends=len(shares),
+        monotone={
+            name: _rank_correlation(shape, weights, sample, measures, name) for name in measures
+        },
+        requests=sample.requests,
+    )
+
+
+def scale_of(base: Float64) -> tuple[Float64, Float64]:
+    """Return the unit of each objective, and the reference of hypervolumes in these units.
+
+    The unit is the size of the base, 1 where the base is 0. The reference lies `ROOM` below the
+    base, whatever the sign of that, so that the base and all that is better are above it. What
+    loses more in any objective adds nothing: without this limit nearly all of the volume is that
+    of points that nobody would choose.
+
+    Args:
+        base: float64[m], the values of the order of relevance.
+    """
+    unit = np.where(base == 0, 1.0, np.abs(base))
+    return unit, base / unit - ROOM
+
+
+def _reached(
+    shape: Shape, weights: Float64, asked: FrontAsked, preferences: Float64
+) -> tuple[Float64, NDArray[np.bool_]]:
+    """Return the objectives under each of k preferences, float64[q, k, m], and whether accepted."""
+    names = list(asked.measures)
     order = [names.index(name) for name in shape.objectives]
     parts, sound = [], []
     for some in _chunks(preferences):
-        scores = policy_scores(shape, weights, sample, some[:, order])
-        parts.append(per_request(sample, scores, texts))
-        sound.append(asked.promises.kept(sample, scores))
-    values, accepted = np.concatenate(parts, axis=1), np.concatenate(sound)
-    shares = blend_grid(len(asked.columns), asked.blends)
-    blends = np.concatenate(
-        [
-            per_request(sample, blend_scores(sample, asked.columns, s), texts)
-            for s in _chunks(shares)
-        ],
-        axis=1,
-    )
-    base = np.nanmean(per_request(sample, sample.scores[:, None], texts)[:, 0], axis=0)
-    means = np.nanmean(values, axis=0)
-    unit = np.where(np.abs(base) > 0, np.abs(base), 1.0)
-    reference = 0.9 * base / unit
+        scores = policy_scores(shape, weights, asked.sample, some[:, order])
+        parts.append(per_request(asked.sample, scores, list(asked.measures.values())))
+        sound.append(asked.promises.kept(asked.sample, scores))
+    return np.concatenate(parts, axis=1), np.concatenate(sound)
+
+
+def _blended(asked: FrontAsked, shares: Float64) -> Float64:
+    """Return the objectives of each of k blends, float64[q, k, m]."""
+    texts = list(asked.measures.values())
+    parts = [
+        per_request(asked.sample, blend_scores(asked.sample, asked.columns, some), texts)
+        for some in _chunks(shares)
+    ]
+    return np.concatenate(parts, axis=1)
+
+
+def _points(
+    names: Sequence[str], preferences: Float64, means: Float64, accepted: NDArray[np.bool_]
+) -> tuple[Point, ...]:
+    """Return the points of k preferences float64[k, m] that reach means float64[k, m]."""
     kept = non_dominated(means)
     at = np.flatnonzero(kept & accepted)
-    called = {name: int(at[i]) for name, i in point_names(means[at], names).items()}
-    points = tuple(
+    found = point_names(means[at], names, shares=preferences[at])
+    called = {name: int(at[i]) for name, i in found.items()}
+    return tuple(
         Point(
             _by_name(names, preferences[i]),
             _by_name(names, means[i]),
@@ -155,18 +206,6 @@ def front_of(shape: Shape, weights: Float64, asked: Asked) -> Front:
             tuple(name for name, point in called.items() if point == i),
         )
         for i in range(len(preferences))
-    )
-    return Front(
-        measures=dict(measures),
-        base=_by_name(names, base),
-        points=points,
-        hypervolume=covered(_leading(values) / unit, reference, RESAMPLES),
-        grid=covered(_leading(blends) / unit, reference, RESAMPLES),
-        blends=len(shares),
-        monotone={
-            name: _rank_correlation(shape, weights, sample, measures, name) for name in names
-        },
-        requests=sample.requests,
     )
 
 

@@ -8,16 +8,31 @@ from dataclasses import replace
 from cascade.business import build_business
 from cascade.business.learned import PolicyBundle
 from cascade.config import Config, schema_of
-from cascade.errors import CascadeError, ChecksumError
-from cascade.registry import LIVE, Bundle, Registry
+from cascade.errors import CascadeError, ChecksumError, ConfigError
+from cascade.registry import CANDIDATE, LIVE, Bundle, Registry
+from cascade.training.policy_onnx import KIND
 from cascade.workflows.gate import Check
-from cascade.workflows.market import objectives_of, without_policy
 
 
 def policy_to_promote(config: Config) -> str | None:
     """Return the name of the policy whose version the registry decides, None without one."""
     named = (config.settings.business or {}).get("model")
     return named if isinstance(named, str) and "@" not in named else None
+
+
+def unnamed_policy(config: Config, registry: Registry, name: str) -> str | None:
+    """Return why a policy of the registry is not the cascade's, None if there is no such policy."""
+    name = name.partition("@")[0]
+    aliases = registry.aliases(name)
+    alias = next((a for a in (CANDIDATE, LIVE) if a in aliases), None)
+    if alias is None or registry.load(f"{name}@{alias}").manifest.kind != KIND:
+        return None
+    named = (config.settings.business or {}).get("model")
+    given = "is not set" if named is None else f"is {named!r}"
+    return (
+        f'{name!r} is a policy, and business.model {given}: set [business] model = "{name}", by '
+        "which the registry says what version serves"
+    )
 
 
 def policy_checks(
@@ -39,12 +54,10 @@ def policy_checks(
     except ChecksumError as error:
         return [Check("checksum", False, str(error))]
     checks = [Check("checksum", True, f"{bundle.label}: every byte as it was written")]
-    _, raw = without_policy(config)
-    schema = schema_of(config)
     try:
-        found = PolicyBundle.of(bundle.label, bundle.model, bundle.files)
-        business = build_business(raw, schema, source=str(config.path))
-        found.policy(objectives_of(business), schema)
+        found = openable(config, bundle)
+    except ConfigError as error:
+        return [*checks, Check("settings", False, str(error))]
     except CascadeError as error:
         return [*checks, Check("fingerprint", False, str(error))]
     told = f"{bundle.label}: {len(found.card.inputs)} inputs as in training"
@@ -53,6 +66,19 @@ def policy_checks(
     accepted = f"{bundle.label}: accepted as served are {points or 'no operating points'}"
     checks.append(Check("acceptance", bool(points), accepted))
     return [*checks, models_check(bundle, live)]
+
+
+def openable(config: Config, bundle: Bundle) -> PolicyBundle:
+    """Return a policy that a service of this configuration can open.
+
+    Raises:
+        ConfigError: If the table asks for a point that it does not have, or for looser bounds.
+        RefusedError: If it is damaged, or was made for other inputs or objectives.
+    """
+    found = PolicyBundle.of(bundle.label, bundle.model, bundle.files)
+    raw = config.settings.business or {}
+    build_business(raw, schema_of(config), source=str(config.path), learned=found)
+    return found
 
 
 def models_check(bundle: Bundle, live: Collection[str]) -> Check:

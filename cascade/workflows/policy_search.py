@@ -11,32 +11,40 @@ from typing import Any
 
 import numpy as np
 
-from cascade.business import build_business
 from cascade.business.learned import RELEVANCE
 from cascade.business.objectives import BaseObjective
-from cascade.config import Config, schema_of
+from cascade.config import Config
 from cascade.config.evolution_settings import EvolutionSettings
 from cascade.errors import InputError
 from cascade.features.formula import parse_formula
 from cascade.training.evolution.constraints import parse_bound
 from cascade.training.evolution.fitness import FitnessSettings, make_fitness
-from cascade.training.evolution.lint import Finding, lint, refuse
-from cascade.training.evolution.market_problem import MarketProblem, MarketSettings
+from cascade.training.evolution.lint import Finding, lint, lint_bounds, lint_inputs, refuse
+from cascade.training.evolution.market_problem import (
+    MarketProblem,
+    MarketSettings,
+    requests_drawn,
+)
 from cascade.training.evolution.optimisers import Optimiser, OptimiserSettings, make_optimiser
-from cascade.training.evolution.samples import Sample, measured
 from cascade.training.evolution.search import (
     Problem,
+    Searches,
     SearchSettings,
-    Spread,
-    Step,
+    SearchStep,
     search_seeds,
 )
-from cascade.workflows.market import GAIN, Market, market_of, objectives_of, without_policy
+from cascade.workflows.alone import alone
+from cascade.workflows.market import Market, market_of
+from cascade.workflows.market_columns import GAIN
 from cascade.workflows.policy_served import RELEVANCE_MEASURE
 from cascade.workflows.progress import Progress, silent
 
-# Settings that no search depends on: what is done with what it found, and which seeds there are.
-_BESIDE = ("root", "points", "acceptance", "moved", "max_loss", "allow", "seeds")
+# Settings that no search depends on: what is done with what it found, which seeds there are, how
+# long each goes on, and on how many threads.
+_BESIDE = (
+    *("root", "points", "acceptance", "moved", "max_loss", "allow", "seeds"),
+    *("generations", "threads"),
+)
 
 
 @dataclass(frozen=True)
@@ -47,14 +55,14 @@ class Searched:
         market: The requests.
         fitness: What was raised.
         spread: What each seed found.
-        problem: Of the best seed, for baselines at equal budget.
+        orders: How many orders of requests all seeds measured, the budget of baselines.
         findings: What lint said.
     """
 
     market: Market
     fitness: FitnessSettings
-    spread: Spread
-    problem: MarketProblem
+    spread: Searches
+    orders: int
     findings: tuple[Finding, ...]
 
 
@@ -87,18 +95,17 @@ def fitness_of(wanted: EvolutionSettings, objectives: Sequence[BaseObjective]) -
     )
 
 
-def lint_config(
-    config: Config, judgments: Path | None, progress: Progress = silent
+def findings_of(
+    wanted: EvolutionSettings, market: Market, fitness: FitnessSettings
 ) -> tuple[Finding, ...]:
-    """Return what is wrong with a configuration's fitness; with judgments, with its columns too."""
-    wanted = config.settings.evolution
-    if judgments is not None:
-        market = market_of(config, judgments, progress=progress)
-        fitness = fitness_of(wanted, market.objectives)
-        return lint(fitness, market.parts["train"].listings, relevance_columns(wanted))
-    _, raw = without_policy(config)
-    objectives = objectives_of(build_business(raw, schema_of(config), source=str(config.path)))
-    return lint(fitness_of(wanted, objectives), None, relevance_columns(wanted))
+    """Return what lint says of a fitness in a market, the refused first."""
+    relevance = relevance_columns(wanted)
+    promised = (*wanted.bounds.items(), *wanted.acceptance.items())
+    bounds = [parse_bound(name, text) for name, text in dict.fromkeys(promised)]
+    found = lint(fitness, market.parts["train"].listings, relevance)
+    found += lint_bounds(market.parts, bounds, relevance)
+    found += lint_inputs(market.parts["train"])
+    return tuple(sorted(found, key=lambda finding: not finding.refused))
 
 
 def relevance_columns(wanted: EvolutionSettings) -> frozenset[str]:
@@ -129,26 +136,24 @@ def search_policy(config: Config, judgments: Path, progress: Progress = silent) 
     wanted = config.settings.evolution
     market = market_of(config, judgments, progress=progress)
     fitness = fitness_of(wanted, market.objectives)
-    training = market.parts["train"]
-    _check_acceptance(wanted, training)
-    findings = lint(fitness, training.listings, relevance_columns(wanted))
+    findings = findings_of(wanted, market, fitness)
     refuse(findings, wanted.allow)
-    problems: dict[int, MarketProblem] = {}
 
     def make(seed: int) -> tuple[Problem, Optimiser]:
         problem = problem_of(wanted, market, fitness, seed)
-        problems[seed] = problem
-        return problem, make_optimiser(_optimiser(wanted), problem.start(), seed)
+        return problem, make_optimiser(optimiser_settings(wanted), problem.start(), seed)
 
-    def watch(seed: int, step: Step) -> None:
+    def watch(seed: int, step: SearchStep) -> None:
         done = wanted.seeds.index(seed) * wanted.generations + step.generation
         progress(f"evolve, seed {seed}", done, len(wanted.seeds) * wanted.generations)
 
     settings = SearchSettings(wanted.generations, wanted.validate_every, wanted.patience)
     folder = config.resolve(wanted.root) / f"{config.settings.name}-search"
     setup = _setup(wanted, market, judgments)
-    spread = search_seeds(make, wanted.seeds, settings, folder / setup[:16], setup, watch)
-    return Searched(market, fitness, spread, problems[spread.best.seed], findings)
+    with alone(folder / setup[:16]):
+        spread = search_seeds(make, wanted.seeds, settings, folder / setup[:16], setup, watch)
+    orders = spread.children * requests_drawn(wanted.requests, market.parts["train"])
+    return Searched(market, fitness, spread, orders, findings)
 
 
 def problem_of(
@@ -170,21 +175,12 @@ def problem_of(
     )
 
 
-def _check_acceptance(wanted: EvolutionSettings, sample: Sample) -> None:
-    """Read what is accepted before a search is spent on it.
+def optimiser_settings(wanted: EvolutionSettings) -> OptimiserSettings:
+    """Return the optimiser that the settings ask for.
 
     Raises:
-        InputError: If a bound or a measure cannot be read.
+        InputError: If it does not read one of them.
     """
-    try:
-        for name, text in wanted.acceptance.items():
-            parse_bound(name, text)
-        measured(sample, sample.scores[:, None], list(wanted.acceptance))
-    except InputError as error:
-        raise InputError(f"evolution.acceptance: {error}") from None
-
-
-def _optimiser(wanted: EvolutionSettings) -> OptimiserSettings:
     return OptimiserSettings(
         name=wanted.optimiser,
         sigma=wanted.sigma,

@@ -28,7 +28,13 @@ from cascade.registry import (
     record_decision,
 )
 from cascade.workflows.gate import Check, parity_check
-from cascade.workflows.policy_gate import left_behind, policy_checks, policy_to_promote
+from cascade.workflows.policy_gate import (
+    left_behind,
+    openable,
+    policy_checks,
+    policy_to_promote,
+    unnamed_policy,
+)
 from cascade.workflows.progress import Progress, silent
 from cascade.workflows.train import NO_SCHEMA, sha256_of
 from cascade.workflows.trial import Loaded, Trial
@@ -127,6 +133,7 @@ def rollback_config(config: Config) -> dict[str, tuple[int, int]]:
     Raises:
         NotFoundError: If a stage has no previous model.
         ChecksumError: If a previous model is damaged.
+        ConfigError: If a service could not open the previous policy with these settings.
     """
     registry = registry_of(config)
     names = _names(config)
@@ -135,7 +142,9 @@ def rollback_config(config: Config) -> dict[str, tuple[int, int]]:
         names.append(policy)
     for name in names:
         if PREVIOUS in registry.aliases(name):
-            registry.load(f"{name}@{PREVIOUS}")
+            bundle = registry.load(f"{name}@{PREVIOUS}")
+            if name == policy:
+                openable(config, bundle)
     moved = registry.rollback(names)
     before = {name: was for name, (was, _) in moved.items()}
     after = {name: now for name, (_, now) in moved.items()}
@@ -185,7 +194,8 @@ def _moves(
         name = by_stage.get(given, given)
         if name not in known:
             raise NotFoundError(
-                f"{given!r} is no stage or model of {settings.name!r}; "
+                unnamed_policy(config, registry, name)
+                or f"{given!r} is no stage or model of {settings.name!r}; "
                 f"{nearest(given, [*by_stage, *known])}"
             )
         if name not in fresh:

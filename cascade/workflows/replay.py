@@ -10,7 +10,7 @@ import numpy as np
 
 from cascade.business.bounds import bounded_order
 from cascade.candidates import Candidates, Float32, Int32
-from cascade.config import Config, business_of
+from cascade.config import Config
 from cascade.errors import CascadeError
 from cascade.events.requests import LoggedBusiness, LoggedRequest, LoggedStage
 from cascade.pipeline import Cascade, Stage, run_stages
@@ -97,7 +97,8 @@ def replay(
     names, without a budget or deadline, and without exploration.
 
     Args:
-        config: Names the registry and, for a fixed replay, the store and the business layer.
+        config: Names the registry and, for a fixed replay, the store and the business layer, whose
+            policy is the version that the log names.
         requests: The requests.
         fixed: Whether time-dependent choices are off.
         progress: Told how far it is.
@@ -208,8 +209,7 @@ def _fixed(
             yield Replayed(request.query_id, Verdict.UNREPLAYABLE, str(held))
         else:
             engine, documents = held
-            business = business_of(config, documents.schema, "live")
-            yield _anew(models, Cascade(engine, documents, business=business), request)
+            yield _anew(models, Cascade(engine, documents), request)
 
 
 def _anew(models: LoggedModels, cascade: Cascade, request: LoggedRequest) -> Replayed:
@@ -246,7 +246,9 @@ def _ranked(
         pinned = admitted_of(request, cascade.documents, filters)
         pins = Admission(pinned, request.collapse) if pinned is not None else NOTHING_ADMITTED
         depth = max(len(listing), 1)
-        fixed = unhurried(replace(cascade, stages=stages, size=depth))
+        policy = "" if request.business is None else request.business.model
+        business = models.business(policy, schema)
+        fixed = unhurried(replace(cascade, stages=stages, business=business, size=depth))
         listing, _, _ = fixed.reorder(listing, pins=pins)
     place = {doc_id: at for at, doc_id in enumerate(request.candidates)}
     order = np.array([place[doc_id] for doc_id in listing.ids()], dtype=np.int32)

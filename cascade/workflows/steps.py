@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any, Literal
 
 from cascade.errors import CascadeError, InputError, RefusedError, nearest
+from cascade.workflows.alone import alone
 
 Status = Literal["done", "kept", "refused", "failed", "not run"]
 Results = Mapping[str, Mapping[str, Any]]
@@ -94,7 +93,7 @@ def run_steps(
         raise InputError(f"there is no step {unknown[0]!r}; {nearest(unknown[0], by_name)}")
     order = _ordered(steps)
     found: dict[str, StepRecord] = {}
-    with _alone(folder):
+    with alone(folder):
         for name in order:
             step = by_name[name]
             before = [found[earlier] for earlier in step.after]
@@ -176,17 +175,3 @@ def _write(path: Path, record: StepRecord) -> None:
 def _digest(content: object) -> str:
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Hold a folder for one run; the lock goes with the process, however it ends."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise InputError(
-                f"another run is under way in {folder}; wait for it, or give another folder"
-            ) from None
-        yield

@@ -11,13 +11,22 @@ from cascade.business.scales import minmax
 from cascade.candidates import Float32, Float64, Int64
 from cascade.errors import InputError, OptionalDependencyError
 from cascade.training.evolution.market_problem import MarketProblem
-from cascade.training.evolution.samples import Sample
+from cascade.training.evolution.samples import Sample, random_policies
 
 HIGHEST_SHARE = 2.0
 FIXED_SHARE = 0.2
 LABEL_SHARES = (0.0, 0.1, 0.25, 0.5, 1.0, 2.0)
 FINALISTS = 8
 CHUNK = 64
+_TREES = {
+    "objective": "rank:ndcg",
+    # Labels are no whole numbers.
+    "ndcg_exp_gain": False,
+    "max_depth": 4,
+    "eta": 0.1,
+    "nthread": 1,
+    "verbosity": 0,
+}
 
 
 @dataclass(frozen=True)
@@ -28,12 +37,15 @@ class Baseline:
         name: As reports print it.
         scores: What it makes of a sample, float32[n], higher first.
         orders: How many orders of requests were measured to choose it: children x requests.
+        gradients: How many orders of requests gradients were taken of to fit it, which is another
+            budget: a gradient tells each weight where to go, a measured order is one number.
         chosen: What was chosen, in words.
     """
 
     name: str
     scores: Callable[[Sample], Float32]
     orders: int = 0
+    gradients: int = 0
     chosen: str = ""
 
 
@@ -67,7 +79,7 @@ def preferred_blend(problem: MarketProblem, columns: Mapping[str, str]) -> Basel
     """
 
     def scores(sample: Sample) -> Float32:
-        shares = problem.preferences(sample)[sample.owners]
+        shares = problem.preferences(sample)[sample.listings.request]
         total = np.zeros(len(sample.scores))
         for number, name in enumerate(problem.objectives):
             column = sample.input(columns[name]) if name in columns else sample.scores
@@ -132,16 +144,15 @@ def grid_blend(
     return Baseline(
         "grid of blends",
         lambda sample: scores(sample, np.array([best]))[:, 0],
-        len(shares) * problem.training.requests,
-        _said(columns, shares[best]),
+        orders=len(shares) * problem.training.requests,
+        chosen=_said(columns, shares[best]),
     )
 
 
 def random_search(problem: MarketProblem, budget: int, seed: int = 0) -> Baseline:
     """Return the best of random policies of the same shape, the start among them.
 
-    The first weight, which scales what is added to the score, is drawn up to twice the spread of
-    scores; the others as those of a start.
+    They are drawn as those are that a fitness has its units from, see `random_policies`.
 
     Args:
         problem: Gives requests, fitness and shape.
@@ -149,9 +160,7 @@ def random_search(problem: MarketProblem, budget: int, seed: int = 0) -> Baselin
         seed: Of the draws.
     """
     tries = _tries(problem, budget)
-    generator = np.random.default_rng([seed, 0x5EA])
-    weights = generator.standard_normal((tries, problem.shape.size))
-    weights[:, 0] *= float(problem.training.scores.std())
+    weights = random_policies(problem.shape, problem.training, tries, [seed, 0x5EA])
     weights[0] = problem.start()
 
     def scores(sample: Sample, some: Int64) -> Float32:
@@ -161,8 +170,8 @@ def random_search(problem: MarketProblem, budget: int, seed: int = 0) -> Baselin
     return Baseline(
         "random search",
         lambda sample: scores(sample, np.array([best]))[:, 0],
-        tries * problem.training.requests,
-        f"policy {best} of {tries}",
+        orders=tries * problem.training.requests,
+        chosen=f"policy {best} of {tries}",
     )
 
 
@@ -177,7 +186,8 @@ def lambdamart(
     """Return boosted trees by `rank:ndcg` on a label that blends gain and objectives.
 
     The label is `gain / highest gain + share x mean of the columns scaled 0..1`; a model is fitted
-    for each share, and validation chooses. Trees see the inputs of the policy and its score.
+    for each share, and validation chooses. Trees see the inputs of the policy and its score. They
+    are fitted by gradients, so their budget compares with that of no search.
 
     Args:
         problem: Gives requests and fitness.
@@ -191,40 +201,15 @@ def lambdamart(
         OptionalDependencyError: If the extra `train` is not installed.
         InputError: If no row has a gain.
     """
-    try:
-        import xgboost
-    except ImportError:
-        raise OptionalDependencyError("xgboost", "train") from None
-    sample = problem.training
-    matrix = xgboost.DMatrix(_with_score(sample))
-    matrix.set_group(np.diff(sample.listings.offsets))
-    options = {
-        "objective": "rank:ndcg",
-        # Labels are no whole numbers.
-        "ndcg_exp_gain": False,
-        "max_depth": 4,
-        "eta": 0.1,
-        "seed": seed,
-        "nthread": 1,
-        "verbosity": 0,
-    }
-    models = []
-    for share in shares:
-        matrix.set_label(blended_label(sample, gain, columns, share))
-        models.append(xgboost.train(options, matrix, rounds))
-
-    def scores(sample: Sample, some: Int64) -> Float32:
-        rows = xgboost.DMatrix(_with_score(sample))
-        return np.stack([models[i].predict(rows) for i in some], axis=1).astype(np.float32)
-
-    held_out = problem.validation
-    every = np.arange(len(models))
-    best = int(np.argmax(problem.judged(scores(held_out, every), held_out)))
+    training, held_out = problem.training, problem.validation
+    labels = [blended_label(training, gain, columns, share) for share in shares]
+    scores = _boosted(training, labels, rounds, seed)
+    best = int(np.argmax(problem.judged(scores(held_out, np.arange(len(labels))), held_out)))
     return Baseline(
         "LambdaMART on a blended label",
         lambda asked: scores(asked, np.array([best]))[:, 0],
-        len(models) * rounds * sample.requests,
-        f"label with {shares[best]:g} x the mean of {', '.join(columns)}",
+        gradients=len(labels) * rounds * training.requests,
+        chosen=f"label with {shares[best]:g} x the mean of {', '.join(columns)}",
     )
 
 
@@ -239,15 +224,10 @@ def blended_label(sample: Sample, gain: str, columns: Sequence[str], share: floa
     return np.asarray(gains / highest + share * added, dtype=np.float32)
 
 
-def budget_of(children: int, generations: int, requests: int) -> int:
-    """Return how many orders a search measures, the budget of its baselines."""
-    return children * generations * requests
-
-
 def _scaled(sample: Sample, column: Float32) -> Float64:
     """Return a column from 0 to 1 within each listing, float64[n]."""
     offsets = sample.listings.offsets
-    return minmax(column.astype(np.float64), offsets[:-1][np.diff(offsets) > 0])
+    return minmax(column.astype(np.float64), offsets[:-1][sample.listings.lengths > 0])
 
 
 def _tries(problem: MarketProblem, budget: int) -> int:
@@ -265,6 +245,28 @@ def _best(problem: MarketProblem, scores: Callable[[Sample, Int64], Float32], co
     finalists = np.argsort(-on_training, kind="stable")[:FINALISTS]
     held_out = problem.judged(scores(problem.validation, finalists), problem.validation)
     return int(finalists[np.argmax(held_out)])
+
+
+def _boosted(
+    training: Sample, labels: Sequence[Float32], rounds: int, seed: int
+) -> Callable[[Sample, Int64], Float32]:
+    """Return what gives the scores of trees, float32[n, k], fitted to the k labels asked for."""
+    try:
+        import xgboost
+    except ImportError:
+        raise OptionalDependencyError("xgboost", "train") from None
+    matrix = xgboost.DMatrix(_with_score(training))
+    matrix.set_group(training.listings.lengths)
+    models = []
+    for label in labels:
+        matrix.set_label(label)
+        models.append(xgboost.train({**_TREES, "seed": seed}, matrix, rounds))
+
+    def scores(sample: Sample, some: Int64) -> Float32:
+        rows = xgboost.DMatrix(_with_score(sample))
+        return np.stack([models[i].predict(rows) for i in some], axis=1).astype(np.float32)
+
+    return scores
 
 
 def _with_score(sample: Sample) -> Float32:

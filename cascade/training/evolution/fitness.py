@@ -25,7 +25,6 @@ from cascade.training.evolution.goals import (
     Preferred,
     WeightedSum,
     defined,
-    left_out,
     load_function,
     of_base,
 )
@@ -100,11 +99,6 @@ class Fitness:
             return goal
         breach = np.maximum(0.0, self.excesses(ranked, base, self.margin / 2)).sum(axis=0)
         return np.where(breach > 0, BROKEN * (1 + breach), goal)
-
-    def undefined(self, ranked: Ranked) -> dict[str, int]:
-        """Return how many requests each measure leaves out."""
-        bounded = {str(m): left_out(m, ranked) for m in self.bounded}
-        return {**bounded, **self.goal.undefined(ranked)}
 
 
 @dataclass(frozen=True)

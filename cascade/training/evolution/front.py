@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from cascade.candidates import Float64, Int64
+from cascade.candidates import Float64
 from cascade.errors import InputError
 
 Scalarising = Literal["linear", "tchebycheff"]
@@ -81,8 +81,8 @@ def tchebycheff(
     """Return the augmented Tchebycheff value, float64[q, c], higher is better.
 
     `-(max_i p_i (z_i - f_i) + rho sum_i p_i (z_i - f_i))`, Steuer and Choo 1983. It reaches the
-    points of a front that bends inward, which no weighted sum does. The ideal must lie above
-    every value that is reached.
+    points of a front that bends inward, which no weighted sum does. The ideal is the best value
+    that each objective can reach.
 
     Args:
         gains: float64[m, q, c], NaN where undefined; such an objective is left out.
@@ -117,21 +117,28 @@ def non_dominated(points: Float64) -> NDArray[np.bool_]:
 
 
 def point_names(
-    points: Float64, objectives: Sequence[str], names: Mapping[str, str] = POINT_NAMES
+    points: Float64,
+    objectives: Sequence[str],
+    names: Mapping[str, str] = POINT_NAMES,
+    shares: Float64 | None = None,
 ) -> dict[str, int]:
     """Return names for some points of a front, and the point that each names.
 
     Each objective names the point where it is highest, the first of equals; `balanced` is the
-    point whose lowest objective, scaled from 0 to 1 over the front, is highest.
+    point whose lowest objective, scaled from 0 to 1 over the front, is highest. Several names may
+    mean one point.
 
     Args:
         points: float64[k, m], of the front alone.
         objectives: What the m columns are.
         names: What the point of an objective is called, by a word in the objective's name; an
             objective that no word fits gives `most <objective>`.
+        shares: float64[k, m], what each point's preference asks for; an objective then names a
+            point of which it has a share, none where there is no such point.
     """
     if not len(points):
         return {}
+    asked = np.ones(points.shape, dtype=np.bool_) if shares is None else shares > 0
     low, high = points.min(axis=0), points.max(axis=0)
     span = np.where(high > low, high - low, 1.0)
     found = {BALANCED: int(np.argmax(((points - low) / span).min(axis=1)))}
@@ -139,13 +146,10 @@ def point_names(
         plain = f"most {objective}"
         word = next((w for w in names if w in objective.lower()), None)
         name = names[word] if word is not None else plain
-        found[plain if name in found else name] = _best(points, number)
+        if asked[:, number].any():
+            highest = points[asked[:, number], number].max()
+            at_top = np.flatnonzero(asked[:, number] & (points[:, number] == highest))
+            # Of equals, the best in all together.
+            best = np.argmax(((points[at_top] - low) / span).sum(axis=1))
+            found[plain if name in found else name] = int(at_top[best])
     return found
-
-
-def _best(points: Float64, objective: int) -> int:
-    """Return the point where an objective is highest; of equals, the best in all together."""
-    at_top: Int64 = np.flatnonzero(points[:, objective] == points[:, objective].max())
-    low, high = points.min(axis=0), points.max(axis=0)
-    scaled = (points[at_top] - low) / np.where(high > low, high - low, 1.0)
-    return int(at_top[np.argmax(scaled.sum(axis=1))])

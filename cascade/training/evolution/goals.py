@@ -28,10 +28,6 @@ class Goal(Protocol):
         """Return float64[c], of preferences float64[q, m]."""
         ...
 
-    def undefined(self, ranked: Ranked) -> dict[str, int]:
-        """Return how many requests each measure leaves out."""
-        ...
-
 
 @dataclass(frozen=True)
 class WeightedSum:
@@ -72,10 +68,6 @@ class WeightedSum:
             total += weight * (of_base(measure, ranked, base) - defined(measure, base)) / spread
         return total
 
-    def undefined(self, ranked: Ranked) -> dict[str, int]:
-        """Return how many requests each measure leaves out."""
-        return {str(m): left_out(m, ranked) for m in self.measures}
-
 
 @dataclass(frozen=True)
 class Preferred:
@@ -90,7 +82,8 @@ class Preferred:
         measures: One an objective.
         scalarising: By weighted sum, or by augmented Tchebycheff.
         spreads: One an objective, from `fitted`.
-        ideal: One an objective, from `fitted`: a gain above those that random policies reach.
+        ideal: One an objective, from `fitted`: the mean over requests of the best gain in each,
+            over random policies and the order of relevance.
     """
 
     names: tuple[str, ...]
@@ -100,14 +93,21 @@ class Preferred:
     ideal: tuple[float, ...] = ()
 
     def fitted(self, sample: Ranked, base: Ranked) -> Preferred:
-        """Return the goal with its spreads and its ideal."""
+        """Return the goal with its spreads and its ideal.
+
+        Steuer and Choo 1983 measure from the best attainable value of each objective. The fitness
+        is a mean over requests, so that value is the mean of what each request can gain where it
+        has the policy that is best for it: no policy of the sample has a higher mean.
+        """
         spreads, ideal = [], []
         for measure in self.measures:
             changes = _gains(measure, sample, base)
-            if np.isnan(changes).all():
+            # Where the base has no value, no policy has a change.
+            known = changes[~np.isnan(changes[:, 0])]
+            if not len(known):
                 raise InputError(f"{measure} is undefined for every request")
-            spreads.append(_spread(measure, changes[~np.isnan(changes)]))
-            ideal.append(1.0 + max(0.0, float(np.nanmean(changes, axis=0).max())) / spreads[-1])
+            spreads.append(_spread(measure, known))
+            ideal.append(float(known.max(axis=1, initial=0.0).mean()) / spreads[-1])
         return replace(self, spreads=tuple(spreads), ideal=tuple(ideal))
 
     def values(self, ranked: Ranked, base: Ranked, preferences: Float64) -> Float64:
@@ -128,11 +128,6 @@ class Preferred:
         if not counted.any():
             raise InputError(f"{', '.join(map(str, self.measures))}: undefined for every request")
         return np.asarray(worth[counted].mean(axis=0))
-
-    def undefined(self, ranked: Ranked) -> dict[str, int]:
-        """Return how many requests each objective is left out of."""
-        missing = {str(m): np.isnan(m.per_request(ranked)) for m in self.measures}
-        return {name: int(where.sum(axis=0).max(initial=0)) for name, where in missing.items()}
 
 
 @dataclass(frozen=True)
@@ -167,10 +162,6 @@ class PlainFunction:
                 f"({ranked.children},), one number a child"
             )
         return found
-
-    def undefined(self, ranked: Ranked) -> dict[str, int]:
-        """Return nothing: a function leaves out what it will."""
-        return {}
 
 
 def load_function(name: str) -> PlainFunction:
@@ -235,8 +226,3 @@ def _spread(measure: MarketMeasure | PageMeasure, changes: Float64) -> float:
             "cannot be raised"
         )
     return spread
-
-
-def left_out(measure: MarketMeasure, ranked: Ranked) -> int:
-    """Return how many requests a measure leaves out, at most over the children."""
-    return int(measure.undefined(ranked).max(initial=0))

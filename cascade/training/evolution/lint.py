@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
-from cascade.errors import RefusedError
-from cascade.market import (
-    Listings,
-    Mean,
-    PageDistinct,
-    PageMax,
-    PageMean,
-    PageMin,
-    PageRecall,
-    PageShare,
-    PageTotal,
-    Percentile,
-    parse_market_measure,
-)
+from cascade.errors import RefusedError, nearest
+from cascade.market import Listings
+from cascade.training.evolution.anatomy import Anatomy, Names, anatomy
+from cascade.training.evolution.constraints import Bound, parse_bound
 from cascade.training.evolution.fitness import FitnessSettings
+from cascade.training.evolution.samples import Sample, measured
 
 RELEVANCE_COLUMNS = frozenset({"gain", "grade", "purchase", "click"})
-# Measures that count what is on the page, wherever on it.
-_FLAT = (PageRecall, PageMean, PageMin, PageMax, PageTotal, PageShare, PageDistinct)
+Part = TypeVar("Part", bound=str)
+CODES = (
+    "flat-relevance",
+    "idle-bound",
+    "idle-input",
+    "no-column",
+    "no-positives",
+    "no-relevance",
+    "plain-function",
+    "unmet-bound",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class Finding:
     """Tell one thing that is wrong.
 
     Attributes:
-        code: Names the kind of finding; what `allow` takes.
+        code: Names the kind of finding, one of `CODES`; what `allow` takes.
         message: What is wrong, why, and what to do.
         refused: Whether a search does not begin unless it is allowed.
     """
@@ -47,18 +48,29 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class _Anatomy:
-    """Hold what a measure is made of."""
+class _Clause:
+    """Hold one line of a fitness: a term, or a bound.
 
-    columns: frozenset[str]
-    cutoff: int | None
-    flat: bool
+    Attributes:
+        measure: As it is written.
+        told: The line in words.
+        raised: Whether it asks for more of the measure, else for less.
+        bound: Whether it is a bound.
+        parts: What the measure is made of.
+    """
+
+    measure: str
+    told: str
+    raised: bool
+    bound: bool
+    parts: Anatomy
 
 
 def lint(
     settings: FitnessSettings,
     listings: Listings | None = None,
     relevance: Collection[str] = RELEVANCE_COLUMNS,
+    names: Names | None = None,
 ) -> tuple[Finding, ...]:
     """Return what is wrong with a fitness, the refused first.
 
@@ -66,11 +78,14 @@ def lint(
         settings: The fitness as it is written.
         listings: The training requests, so that columns can be looked at.
         relevance: The columns that say what shoppers want.
+        names: What measures may read, where there are no listings to tell.
+
+    Raises:
+        InputError: If a measure or a bound cannot be read.
     """
-    terms = _terms(settings)
-    written = [*terms, *settings.bounds]
-    parts = {text: _anatomy(text) for text in written}
-    relevant = [text for text in written if parts[text].columns & set(relevance)]
+    clauses = _clauses(settings)
+    relevant = [c for c in clauses if c.parts.speaks(c.raised, relevance)]
+    others = [c for c in clauses if not c.bound and c not in relevant]
     found: list[Finding] = []
     if settings.function:
         found.append(
@@ -85,17 +100,60 @@ def lint(
         found.append(
             Finding(
                 "no-relevance",
-                f"nothing in {_listed(written)} says what shoppers want, so any order that "
+                f"nothing in {_listed(clauses)} asks for what shoppers want, so any order that "
                 "raises it will do; add a bound such as 'nDCG@10' = '>= 0.99 of base'",
             )
         )
-    others = [text for text in terms if text not in relevant]
-    if relevant and others and all(parts[text].flat for text in relevant):
-        found.append(_flat(relevant, others, parts))
-    found += _idle_bounds(settings)
+    if relevant and others and all(clause.parts.flat for clause in relevant):
+        found.append(_flat(relevant, others))
+    found += _idle_bounds(clauses)
+    known = names if listings is None else Names.of(listings)
+    if known is not None:
+        lines = unknown((clause.parts for clause in clauses), known)
+        found += [Finding("no-column", line) for line in lines]
     if listings is not None:
-        found += _columns(parts.values(), listings, relevance)
-    return tuple(sorted(found, key=lambda finding: not finding.refused))
+        found += _without_positives(clauses, listings, relevance)
+    return _refused_first(found)
+
+
+def lint_bounds(
+    parts: Mapping[Part, Sample],
+    bounds: Sequence[Bound],
+    relevance: Collection[str] = RELEVANCE_COLUMNS,
+) -> tuple[Finding, ...]:
+    """Return the bounds that the order of relevance itself breaks, the refused first.
+
+    Args:
+        parts: The requests by part.
+        bounds: Of the fitness and of acceptance.
+        relevance: The columns that say what shoppers want.
+
+    Raises:
+        InputError: If a measure cannot be read.
+    """
+    texts = [bound.measure for bound in bounds]
+    base = {part: measured(s, s.scores[:, None], texts) for part, s in parts.items()}
+    found = []
+    for bound in bounds:
+        values = {part: float(at[bound.measure][0]) for part, at in base.items()}
+        outside = {part: value for part, value in values.items() if not bound.holds(value, value)}
+        if outside:
+            found.append(_unmet(bound, outside, relevance))
+    return _refused_first(found)
+
+
+def lint_inputs(training: Sample) -> tuple[Finding, ...]:
+    """Return the inputs that are the same in every row."""
+    return tuple(
+        Finding(
+            "idle-input",
+            f"the input {name} is {column[0]:g} in every row of the training requests, so a policy "
+            "learns nothing from it; leave it out of business.policy.inputs",
+            refused=False,
+        )
+        for name, column in zip(training.names, training.inputs.T, strict=True)
+        if np.ptp(column) == 0
+    )
 
 
 def refuse(findings: Iterable[Finding], allow: Collection[str] = ()) -> None:
@@ -106,31 +164,58 @@ def refuse(findings: Iterable[Finding], allow: Collection[str] = ()) -> None:
     """
     left = [finding for finding in findings if finding.refused and finding.code not in allow]
     if left:
-        codes = ", ".join(sorted({finding.code for finding in left}))
+        codes = ", ".join(sorted({f'"{finding.code}"' for finding in left}))
         lines = "\n  ".join(str(finding) for finding in left)
-        raise RefusedError(f"the fitness is refused (allow = [{codes}] overrides):\n  {lines}")
+        raise RefusedError(
+            f"the fitness is refused (evolution.allow = [{codes}] lets it through):\n  {lines}"
+        )
 
 
-def _terms(settings: FitnessSettings) -> list[str]:
+def unknown(parts: Iterable[Anatomy], names: Names) -> list[str]:
+    """Return a line for each column and each grouping that measures read and that is not there."""
+    read = list(parts)
+    columns = sorted({name for one in read for name in one.read} - names.columns)
+    groups = sorted({name for one in read for name in one.groups} - names.groups)
+    return [
+        *(
+            f"no column {name!r}; {nearest(name, names.columns, len(names.columns))}; "
+            "[evolution.columns] defines more, by formulas"
+            for name in columns
+        ),
+        *(
+            f"no groups {name!r}; {nearest(name, names.groups, len(names.groups))}; "
+            "evolution.groups names the keyword fields that rows are grouped by"
+            for name in groups
+        ),
+    ]
+
+
+def terms_of(settings: FitnessSettings) -> dict[str, float]:
+    """Return the measures that are raised, each with its weight; below 0 lowers it."""
     raised = [settings.raised] if settings.raised else []
-    return [*settings.measures, *raised, *settings.objectives.values()]
+    return {**settings.measures, **dict.fromkeys([*raised, *settings.objectives.values()], 1.0)}
 
 
-def _anatomy(text: str) -> _Anatomy:
-    measure = parse_market_measure(text)
-    inner = measure.page if isinstance(measure, Mean | Percentile) else measure
-    # What a measure reads stands in a field of one of these names.
-    read = (getattr(inner, name, None) for name in ("gain", "column", "name"))
-    cutoff = getattr(inner, "cutoff", None)
-    return _Anatomy(
-        frozenset(name for name in read if isinstance(name, str)),
-        cutoff,
-        isinstance(inner, _FLAT) and cutoff != 1,
-    )
+def _clauses(settings: FitnessSettings) -> list[_Clause]:
+    terms = [
+        _Clause(
+            name,
+            name if weight > 0 else f"{name} (weight {weight:g})",
+            raised=weight > 0,
+            bound=False,
+            parts=anatomy(name),
+        )
+        for name, weight in terms_of(settings).items()
+    ]
+    bounds = [parse_bound(name, text) for name, text in settings.bounds.items()]
+    return terms + [
+        _Clause(b.measure, str(b), raised=b.at_least, bound=True, parts=anatomy(b.measure))
+        for b in bounds
+    ]
 
 
-def _flat(relevant: list[str], others: list[str], parts: dict[str, _Anatomy]) -> Finding:
-    cutoff = max(parts[text].cutoff or 0 for text in relevant)
+def _flat(relevant: Sequence[_Clause], others: Sequence[_Clause]) -> Finding:
+    cutoff = max(clause.parts.cutoff or 0 for clause in relevant)
     page = f"the first {cutoff} ranks" if cutoff else "the list"
     last = f"rank {cutoff}" if cutoff else "the last rank"
     return Finding(
@@ -142,39 +227,52 @@ def _flat(relevant: list[str], others: list[str], parts: dict[str, _Anatomy]) ->
     )
 
 
-def _idle_bounds(settings: FitnessSettings) -> list[Finding]:
-    raised = {t for t in _terms(settings) if settings.measures.get(t, 1.0) > 0}
+def _idle_bounds(clauses: Sequence[_Clause]) -> list[Finding]:
+    raised = {clause.measure for clause in clauses if clause.raised and not clause.bound}
     return [
         Finding(
             "idle-bound",
-            f"{name} {bound}: the fitness raises {name} already, so its lower bound is on nothing "
-            "that the search would give up; bound what it may lose",
+            f"{clause.told}: the fitness raises {clause.measure} already, so its lower bound is on "
+            "nothing that the search would give up; bound what it may lose",
             refused=False,
         )
-        for name, bound in settings.bounds.items()
-        if name in raised and len(raised) == 1 and bound.strip().startswith(">=")
+        for clause in clauses
+        if clause.bound and clause.raised and raised == {clause.measure}
     ]
 
 
-def _columns(
-    parts: Iterable[_Anatomy], listings: Listings, relevance: Collection[str]
+def _unmet(bound: Bound, outside: Mapping[Part, float], relevance: Collection[str]) -> Finding:
+    reached = ", ".join(f"{value:.4f} on {part}" for part, value in outside.items())
+    wanted = anatomy(bound.measure).speaks(bound.at_least, relevance)
+    why = (
+        "and it is the best order for relevance there is, so hardly any other keeps the bound; "
+        "write it as a share of base, such as '>= 0.99 of base'"
+        if wanted
+        else "so a search begins outside of the bound, and has to find its way in"
+    )
+    message = f"{bound}: the order of relevance itself reaches {reached} requests, {why}"
+    return Finding("unmet-bound", message, refused=wanted)
+
+
+def _without_positives(
+    clauses: Sequence[_Clause], listings: Listings, relevance: Collection[str]
 ) -> list[Finding]:
-    found = {}
-    for name in sorted({column for part in parts for column in part.columns}):
-        if name not in listings.columns and name not in listings.groups:
-            known = ", ".join(sorted({*listings.columns, *listings.groups}))
-            message = f"the listings have no column {name!r}; they have {known}"
-            found[name] = Finding("no-column", message)
-        elif name in relevance and name in listings.columns:
-            positive = np.count_nonzero(np.nan_to_num(listings.columns[name]) > 0)
-            if not positive:
-                message = (
-                    f"no row of the {listings.requests} requests has a {name!r} above 0, so no "
-                    "order is better than another; take requests with positives"
-                )
-                found[name] = Finding("no-positives", message)
-    return list(found.values())
+    read = {name for clause in clauses for name in clause.parts.columns & set(relevance)}
+    read |= {clause.parts.where for clause in clauses}
+    found = []
+    for name in sorted(read & set(listings.columns)):
+        if not (np.nan_to_num(listings.columns[name]) > 0).any():
+            message = (
+                f"no row of the {listings.requests} requests has a {name!r} above 0, so there is "
+                "nothing to measure by it; take requests with positives"
+            )
+            found.append(Finding("no-positives", message))
+    return found
 
 
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(names)
+def _refused_first(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    return tuple(sorted(findings, key=lambda finding: not finding.refused))
+
+
+def _listed(clauses: Iterable[_Clause]) -> str:
+    return ", ".join(clause.told for clause in clauses)

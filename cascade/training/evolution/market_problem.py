@@ -18,7 +18,7 @@ from cascade.training.evolution.constraints import Multipliers
 from cascade.training.evolution.fitness import Fitness
 from cascade.training.evolution.front import draw_preferences
 from cascade.training.evolution.goals import Preferred
-from cascade.training.evolution.samples import Sample
+from cascade.training.evolution.samples import Sample, random_policies
 
 UNIT_POLICIES = 64
 UNIT_REQUESTS = 1_000
@@ -65,7 +65,6 @@ class MarketProblem:
         fitness: With its units, from random policies on the training requests.
         settings: What a generation looks at.
         multipliers: What each bound costs, for the Lagrangian form.
-        left_out: How many requests each measure left out of the latest generation.
     """
 
     def __init__(
@@ -87,10 +86,9 @@ class MarketProblem:
         self._objectives = fitness.goal.names if isinstance(fitness.goal, Preferred) else ()
         self._columns = self._preference_columns()
         self.multipliers = Multipliers.none(len(fitness.bounds), fitness.penalty)
-        self.left_out: dict[str, int] = {}
         self.fitness = self._with_units(fitness)
-        self._held_out = self._asked(validation, _VALIDATION, 0)
-        self._latest: tuple[int, _Asked] | None = None
+        self._held_out = self._prepared(validation, _VALIDATION, 0)
+        self._latest: tuple[int, _Drawn] | None = None
 
     def start(self) -> Float64:
         """Return the weights a search starts from, float64[d]: the order of relevance."""
@@ -98,11 +96,9 @@ class MarketProblem:
 
     def evaluate(self, weights: Float64, generation: int) -> Float64:
         """Return the fitness of children float64[c, d] on the requests of a generation."""
-        asked = self._drawn(generation)
-        orders = self._orders(weights, asked, f"of generation {generation}")
-        fitness = self.fitness.values(orders, asked.base, asked.preferences, self.multipliers)
-        self.left_out = self.fitness.undefined(orders)
-        return fitness
+        drawn = self._drawn(generation)
+        orders = self._orders(weights, drawn, f"of generation {generation}")
+        return self.fitness.values(orders, drawn.base, drawn.preferences, self.multipliers)
 
     def validate(self, weights: Float64) -> Float64:
         """Return the goal on held-out requests of weights that keep the bounds there."""
@@ -126,9 +122,9 @@ class MarketProblem:
         """Let the multipliers follow the bounds as the centre keeps or breaks them."""
         if self.fitness.form != "lagrangian" or not self.fitness.bounds:
             return
-        asked = self._drawn(generation)
-        orders = self._orders(centre[None, :], asked, f"(the centre) of generation {generation}")
-        self.multipliers = self.multipliers.after(self.fitness.excesses(orders, asked.base)[:, 0])
+        drawn = self._drawn(generation)
+        orders = self._orders(centre[None, :], drawn, f"(the centre) of generation {generation}")
+        self.multipliers = self.multipliers.after(self.fitness.excesses(orders, drawn.base)[:, 0])
 
     def state(self) -> dict[str, Value]:
         """Return the multipliers, and the units as a check."""
@@ -183,24 +179,24 @@ class MarketProblem:
 
         Requests have the preference of the settings, or those drawn for validation.
         """
-        asked = self._asked(sample, _VALIDATION, 0)
-        return self._utilities(weights, asked)
+        drawn = self._prepared(sample, _VALIDATION, 0)
+        return self._utilities(weights, drawn)
 
-    def _drawn(self, generation: int) -> _Asked:
+    def _drawn(self, generation: int) -> _Drawn:
         if self._latest is None or self._latest[0] != generation:
             sample = _some(
                 self.training, self.settings.requests, self.settings.seed, _REQUESTS, generation
             )
-            self._latest = generation, self._asked(sample, _REQUESTS, generation)
+            self._latest = generation, self._prepared(sample, _REQUESTS, generation)
         return self._latest[1]
 
-    def _asked(self, sample: Sample, stream: int, generation: int) -> _Asked:
+    def _prepared(self, sample: Sample, stream: int, generation: int) -> _Drawn:
         preferences = self._preferences(sample.requests, stream, generation)
         seen = preferences
         if self._objectives:
             seen = preferences[:, self._columns]
-        by_row = seen.astype(np.float32)[sample.owners]
-        return _Asked(sample, sample.base(), preferences, by_row)
+        by_row = seen.astype(np.float32)[sample.listings.request]
+        return _Drawn(sample, sample.base(), preferences, by_row)
 
     def _preferences(self, requests: int, stream: int, generation: int) -> Float64:
         """Return float64[q, m]: one share for each objective of the goal, else of the shape."""
@@ -232,27 +228,23 @@ class MarketProblem:
         """Return the fitness in units of what random policies change."""
         seed = self.settings.common
         sample = _some(self.training, UNIT_REQUESTS, seed, _UNITS, 0)
-        asked = self._asked(sample, _UNITS, 0)
-        generator = np.random.default_rng([seed, _UNITS])
-        weights = np.stack([self.shape.start(seed * 1_000 + i) for i in range(UNIT_POLICIES)])
-        # The first weight scales what is added to the score: as much as scores differ.
-        scale = _inner_deviation(sample)
-        weights[:, 0] = scale * generator.standard_normal(UNIT_POLICIES)
-        return fitness.fitted(self._orders(weights, asked, "drawn for the units"), asked.base)
+        drawn = self._prepared(sample, _UNITS, 0)
+        weights = random_policies(self.shape, sample, UNIT_POLICIES, [seed, _UNITS])
+        return fitness.fitted(self._orders(weights, drawn, "drawn for the units"), drawn.base)
 
-    def _orders(self, weights: Float64, asked: _Asked, what: str) -> Ranked:
+    def _orders(self, weights: Float64, drawn: _Drawn, what: str) -> Ranked:
         bad = np.flatnonzero(~np.isfinite(weights).all(axis=1))
         if len(bad):
             raise InputError(f"child {bad[0]} {what} has a weight that is not finite")
-        return ranked(asked.sample.listings, self._utilities(weights, asked), self.settings.threads)
+        return ranked(drawn.sample.listings, self._utilities(weights, drawn), self.settings.threads)
 
-    def _utilities(self, weights: Float64, asked: _Asked) -> Float32:
-        sample = asked.sample
-        return self.shape.utilities(weights, sample.scores, sample.inputs, asked.by_row)
+    def _utilities(self, weights: Float64, drawn: _Drawn) -> Float32:
+        sample = drawn.sample
+        return self.shape.utilities(weights, sample.scores, sample.inputs, drawn.by_row)
 
 
 @dataclass(frozen=True, eq=False)
-class _Asked:
+class _Drawn:
     """Hold requests with their preferences: float64[q, m], and float32[n, p] by row."""
 
     sample: Sample
@@ -261,16 +253,13 @@ class _Asked:
     by_row: Float32
 
 
+def requests_drawn(requests: int, sample: Sample) -> int:
+    """Return how many requests of a sample are drawn where so many are asked for; 0 takes all."""
+    return min(requests or sample.requests, sample.requests)
+
+
 def _some(sample: Sample, requests: int, seed: int, stream: int, generation: int) -> Sample:
-    if not requests or requests >= sample.requests:
+    if requests_drawn(requests, sample) == sample.requests:
         return sample
     generator = np.random.default_rng([seed, stream, generation])
     return sample.take(np.sort(generator.choice(sample.requests, requests, replace=False)))
-
-
-def _inner_deviation(sample: Sample) -> float:
-    """Return the standard deviation of scores within listings, 1 where they are all equal."""
-    sizes = np.bincount(sample.owners, minlength=sample.requests)
-    sums = np.bincount(sample.owners, weights=sample.scores, minlength=sample.requests)
-    inner = sample.scores - (sums / np.maximum(sizes, 1))[sample.owners]
-    return float(inner.std()) or 1.0

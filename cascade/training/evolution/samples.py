@@ -50,7 +50,7 @@ class Sample:
             raise InputError(
                 "a sample's scores or inputs hold NaN or infinity; give finite numbers"
             )
-        inside = np.diff(self.owners) == 0
+        inside = np.diff(self.listings.request) == 0
         if (np.diff(self.scores)[inside] > 0).any():
             raise InputError(
                 "a sample's scores rise within a listing; rows stand in their order of relevance"
@@ -61,14 +61,9 @@ class Sample:
         """How many requests there are."""
         return self.listings.requests
 
-    @property
-    def owners(self) -> Int64:
-        """The request of each row, int64[n]."""
-        return np.repeat(np.arange(self.requests), np.diff(self.listings.offsets))
-
     def take(self, requests: Int64) -> Sample:
         """Return some of the requests, int64[m], in the order given."""
-        rows = rows_of(self.listings.offsets, requests)
+        rows = self.listings.rows_of(requests)
         return Sample(
             self.listings.take(requests), self.scores[rows], self.inputs[rows], self.names
         )
@@ -105,11 +100,24 @@ class Displacement:
     limit: int
 
 
-def rows_of(offsets: Int64, requests: Int64) -> Int64:
-    """Return the rows of some requests, int64[m], request by request."""
-    lengths = np.diff(offsets)[requests]
-    ends = np.cumsum(lengths)
-    return np.repeat(offsets[:-1][requests] - (ends - lengths), lengths) + np.arange(lengths.sum())
+def random_policies(shape: Shape, sample: Sample, count: int, seed: Sequence[int]) -> Float64:
+    """Return weights drawn at random, float64[count, d].
+
+    The first weight, which scales what is added to the score, is normal with the standard
+    deviation that scores have within listings: as much is added as scores differ by. The others
+    are those of a start.
+
+    Args:
+        shape: Of the policies.
+        sample: Whose scores they are added to.
+        count: How many.
+        seed: Of the draws, whole numbers from 0.
+    """
+    generator = np.random.default_rng(seed)
+    starts = generator.integers(2**63, size=count).tolist()
+    weights = np.stack([shape.start(start) for start in starts])
+    weights[:, 0] = _inner_deviation(sample) * generator.standard_normal(count)
+    return weights
 
 
 def policy_scores(shape: Shape, weights: Float64, sample: Sample, preferences: Float64) -> Float32:
@@ -142,6 +150,17 @@ def measured(sample: Sample, scores: Float32, measures: Sequence[str]) -> Mappin
     return {text: parse_market_measure(text).of(orders) for text in measures}
 
 
+def undefined(sample: Sample, measures: Sequence[str]) -> Mapping[str, int]:
+    """Return how many requests have no value of a market measure and are left out of it.
+
+    Args:
+        sample: The rows, in the order of relevance.
+        measures: As they are written.
+    """
+    base = sample.base()
+    return {text: int(parse_market_measure(text).undefined(base)[0]) for text in measures}
+
+
 def per_request(sample: Sample, scores: Float32, measures: Sequence[str]) -> Float64:
     """Return m page measures of each request in each of k orders, float64[q, k, m].
 
@@ -157,7 +176,7 @@ def per_request(sample: Sample, scores: Float32, measures: Sequence[str]) -> Flo
 def displaced(sample: Sample, scores: Float32, limit: int = 10) -> Displacement:
     """Return how far one order, float32[n], carries the rows of a sample."""
     ranks = ranked(sample.listings, scores[:, None]).ranks(np.arange(len(scores)))[:, 0]
-    before = np.arange(len(scores)) - sample.listings.offsets[sample.owners] + 1
+    before = np.arange(len(scores)) - sample.listings.offsets[sample.listings.request] + 1
     moved = np.abs(ranks - before)
     return Displacement(
         int(moved.max(initial=0)),
@@ -165,3 +184,11 @@ def displaced(sample: Sample, scores: Float32, limit: int = 10) -> Displacement:
         float((moved > limit).mean()) if len(moved) else 0.0,
         limit,
     )
+
+
+def _inner_deviation(sample: Sample) -> float:
+    """Return the standard deviation of scores within listings, 1 where they are all equal."""
+    listings = sample.listings
+    sums = np.bincount(listings.request, weights=sample.scores, minlength=listings.requests)
+    inner = sample.scores - (sums / np.maximum(listings.lengths, 1))[listings.request]
+    return float(inner.std()) or 1.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Protocol, TypeAlias, cast, runtime_checkable
 
@@ -83,7 +83,7 @@ class SearchSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class SearchStep:
     """Tell what one generation came to.
 
     Attributes:
@@ -121,7 +121,7 @@ class Found:
     generation: int
     start: float
     seed: int
-    steps: tuple[Step, ...]
+    steps: tuple[SearchStep, ...]
 
     @property
     def children(self) -> int:
@@ -130,7 +130,7 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Spread:
+class Searches:
     """Hold the searches of several seeds."""
 
     found: tuple[Found, ...]
@@ -139,6 +139,11 @@ class Spread:
     def best(self) -> Found:
         """The one with the best validation, the first of equals."""
         return max(self.found, key=lambda one: one.validation)
+
+    @property
+    def children(self) -> int:
+        """How many children all seeds measured."""
+        return sum(one.children for one in self.found)
 
     @property
     def validations(self) -> Float64:
@@ -151,7 +156,7 @@ class Spread:
         return float(self.validations.std(ddof=1)) if len(self.found) > 1 else float("nan")
 
 
-Watch: TypeAlias = "Callable[[Step], None]"
+Watch: TypeAlias = "Callable[[SearchStep], None]"
 
 
 def search(
@@ -164,7 +169,8 @@ def search(
 ) -> Found:
     """Search for weights; with a checkpoint, go on where an earlier process stopped.
 
-    The start is looked at first, so what is returned is never worse on validation than it.
+    The start is looked at first, so what is returned is never worse on validation than it. With
+    more generations an ended search goes on, and comes to what one long search comes to.
 
     Args:
         problem: What is to be raised.
@@ -175,47 +181,22 @@ def search(
         watch: Called after every generation.
 
     Raises:
-        InputError: If a fitness or a validation is not finite; it names the child.
+        InputError: If a fitness or a validation is not finite; it names the child. If the
+            checkpoint has more generations than are asked for.
     """
-    saved = checkpoint.load() if checkpoint else None
-    if saved is None:
-        kept = _looked(problem, optimiser.centre, 0)
-        steps = [Step(0, float("nan"), float("nan"), kept.validation, kept.validation, 0)]
-    else:
-        kept, steps = _restored(saved, problem, optimiser)
-    while steps[-1].generation < settings.generations and not _stale(steps, settings):
-        generation = steps[-1].generation + 1
-        weights = optimiser.ask()
-        fitness = problem.evaluate(weights, generation)
-        check_finite(fitness, generation)
-        optimiser.tell(fitness)
-        centre = optimiser.centre
-        if isinstance(problem, Adapting):
-            problem.advance(centre, generation)
-        last = generation == settings.generations
-        validation = float("nan")
-        if last or generation % settings.validate_every == 0:
-            seen = _looked(problem, centre, generation)
-            validation = seen.validation
-            if validation > kept.validation:
-                kept = seen
-        steps.append(
-            Step(
-                generation,
-                float(fitness.max()),
-                float(fitness.mean()),
-                validation,
-                kept.validation,
-                steps[-1].children + len(weights),
-            )
-        )
-        ended = last or _stale(steps, settings)
-        if checkpoint and (ended or generation % settings.save_every == 0):
-            checkpoint.save(_state(kept, steps, problem, optimiser))
+    past = _begun(problem, optimiser, settings, checkpoint)
+    while not past.ended(settings):
+        past = _generation(past, problem, optimiser, settings)
+        ended, number = past.ended(settings), past.steps[-1].generation
+        if checkpoint and (ended or number % settings.save_every == 0):
+            checkpoint.save(_state(past, problem, optimiser))
+        if ended:
+            past = _looked_last(past, problem, optimiser)
         if watch:
-            watch(steps[-1])
-    start = steps[0].validation
-    return Found(kept.weights, kept.validation, kept.generation, start, seed, tuple(steps))
+            watch(past.steps[-1])
+    past = _looked_last(past, problem, optimiser)
+    kept, start = past.kept, past.steps[0].validation
+    return Found(kept.weights, kept.validation, kept.generation, start, seed, past.steps)
 
 
 def search_seeds(
@@ -224,8 +205,8 @@ def search_seeds(
     settings: SearchSettings,
     folder: Path | None = None,
     setup: str = "",
-    watch: Callable[[int, Step], None] | None = None,
-) -> Spread:
+    watch: Callable[[int, SearchStep], None] | None = None,
+) -> Searches:
     """Search once for each seed.
 
     Args:
@@ -241,12 +222,12 @@ def search_seeds(
         problem, optimiser = make(seed)
         saved = Checkpoint(folder / f"seed-{seed}", f"{setup}#{seed}") if folder else None
 
-        def tell(step: Step, seed: int = seed) -> None:
+        def tell(step: SearchStep, seed: int = seed) -> None:
             if watch:
                 watch(seed, step)
 
         found.append(search(problem, optimiser, settings, seed, saved, tell))
-    return Spread(tuple(found))
+    return Searches(tuple(found))
 
 
 def check_finite(fitness: Float64, generation: int) -> None:
@@ -270,6 +251,89 @@ class _Kept:
     generation: int
 
 
+@dataclass(frozen=True)
+class _Past:
+    """Hold what a search has come to: what a checkpoint saves beside problem and optimiser."""
+
+    kept: _Kept
+    steps: tuple[SearchStep, ...]
+
+    def ended(self, settings: SearchSettings) -> bool:
+        """Return whether all generations are done, or the patience is at its end."""
+        if self.steps[-1].generation >= settings.generations:
+            return True
+        looks = [step.validation for step in self.steps if not np.isnan(step.validation)]
+        stale = len(looks) - 1 - int(np.argmax(looks))
+        return bool(settings.patience) and stale >= settings.patience
+
+    def seen(self, look: _Kept, step: SearchStep) -> _Past:
+        """Return the past with a look at validation after a step that it has no more or not yet."""
+        kept = look if look.validation > self.kept.validation else self.kept
+        told = replace(step, validation=look.validation, kept=kept.validation)
+        return _Past(kept, (*self.steps, told))
+
+
+def _begun(
+    problem: Problem,
+    optimiser: Optimiser,
+    settings: SearchSettings,
+    checkpoint: Checkpoint | None,
+) -> _Past:
+    """Return what an earlier process came to, or the start."""
+    saved = checkpoint.load() if checkpoint else None
+    if saved is None:
+        kept = _looked(problem, optimiser.centre, 0)
+        nothing = float("nan")
+        return _Past(kept, (SearchStep(0, nothing, nothing, kept.validation, kept.validation, 0),))
+    past = _restored(saved, problem, optimiser)
+    done = past.steps[-1].generation
+    if done > settings.generations:
+        assert checkpoint is not None
+        raise InputError(
+            f"{checkpoint.folder}: holds {done} generations, and {settings.generations} are asked "
+            f"for; ask for {done} or more, or give another folder"
+        )
+    return past
+
+
+def _generation(
+    past: _Past, problem: Problem, optimiser: Optimiser, settings: SearchSettings
+) -> _Past:
+    """Return the past with one generation more, and a look at validation where one is due."""
+    before = past.steps[-1]
+    generation = before.generation + 1
+    weights = optimiser.ask()
+    fitness = problem.evaluate(weights, generation)
+    check_finite(fitness, generation)
+    optimiser.tell(fitness)
+    centre = optimiser.centre
+    if isinstance(problem, Adapting):
+        problem.advance(centre, generation)
+    step = SearchStep(
+        generation,
+        float(fitness.max()),
+        float(fitness.mean()),
+        float("nan"),
+        before.kept,
+        before.children + len(weights),
+    )
+    if generation % settings.validate_every:
+        return _Past(past.kept, (*past.steps, step))
+    return past.seen(_looked(problem, centre, generation), step)
+
+
+def _looked_last(past: _Past, problem: Problem, optimiser: Optimiser) -> _Past:
+    """Return the past of an ended search, looked at after its last generation.
+
+    No checkpoint has this look, for a search of more generations does not stop here.
+    """
+    *earlier, last = past.steps
+    if not np.isnan(last.validation):
+        return past
+    look = _looked(problem, optimiser.centre, last.generation)
+    return _Past(past.kept, tuple(earlier)).seen(look, last)
+
+
 def _looked(problem: Problem, centre: Float64, generation: int) -> _Kept:
     """Return the best on validation of what the problem offers, the centre if nothing else."""
     offers = problem.offers(centre) if isinstance(problem, Offering) else centre[None, :]
@@ -282,31 +346,20 @@ def _looked(problem: Problem, centre: Float64, generation: int) -> _Kept:
     return _Kept(offers[best].copy(), float(values[best]), generation)
 
 
-def _stale(steps: Sequence[Step], settings: SearchSettings) -> bool:
-    if not settings.patience:
-        return False
-    looks = [step.validation for step in steps if not np.isnan(step.validation)]
-    return len(looks) - 1 - int(np.argmax(looks)) >= settings.patience
-
-
-def _state(
-    kept: _Kept, steps: Sequence[Step], problem: Problem, optimiser: Optimiser
-) -> dict[str, Value]:
+def _state(past: _Past, problem: Problem, optimiser: Optimiser) -> dict[str, Value]:
     learned: State = problem.state() if isinstance(problem, Adapting) else {}
-    rows = [[getattr(step, field.name) for field in fields(Step)] for step in steps]
+    rows = [[getattr(step, field.name) for field in fields(SearchStep)] for step in past.steps]
     return {
-        "kept_weights": kept.weights,
-        "kept_validation": kept.validation,
-        "kept_generation": kept.generation,
+        "kept_weights": past.kept.weights,
+        "kept_validation": past.kept.validation,
+        "kept_generation": past.kept.generation,
         "steps": np.array(rows, dtype=np.float64),
         **nested("optimiser", optimiser.state()),
         **nested("problem", learned),
     }
 
 
-def _restored(
-    saved: Mapping[str, Value], problem: Problem, optimiser: Optimiser
-) -> tuple[_Kept, list[Step]]:
+def _restored(saved: Mapping[str, Value], problem: Problem, optimiser: Optimiser) -> _Past:
     optimiser.restore(part("optimiser", saved))
     if isinstance(problem, Adapting):
         problem.restore(part("problem", saved))
@@ -318,5 +371,5 @@ def _restored(
     steps = []
     for row in cast(Float64, saved["steps"]).tolist():
         generation, best, mean, validation, highest, children = row
-        steps.append(Step(int(generation), best, mean, validation, highest, int(children)))
-    return kept, steps
+        steps.append(SearchStep(int(generation), best, mean, validation, highest, int(children)))
+    return _Past(kept, tuple(steps))

@@ -1,0 +1,129 @@
+"""Where `at_least` rules ask for more rows than the first ranks have room for, beside pins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from cascade.business.implied import disjoint, ids_named, refuses_id
+from cascade.business.rules import AtLeast, BaseRule, Pin
+
+Fault = tuple[Sequence[BaseRule], str]
+
+
+def crowded(rules: Sequence[BaseRule], id_field: str | None = None) -> list[Fault]:
+    """Return the rules that ask for too many rows of one request, and what they ask for.
+
+    A pinned row may be one of those that an `at_least` wants; which it is, is known beforehand
+    only where a filter names ids.
+
+    Args:
+        rules: The rules.
+        id_field: The field of the documents' ids, where filters may name it.
+    """
+    if not any(isinstance(rule, AtLeast) for rule in rules):
+        return []
+    found: dict[tuple[tuple[str, ...], str], Fault] = {}
+    for together in _covering_one(rules):
+        floors = [rule for rule in together if isinstance(rule, AtLeast)]
+        pins = [rule for rule in together if isinstance(rule, Pin)]
+        for fault in _faults(floors, pins, id_field):
+            found.setdefault((tuple(sorted(rule.name for rule in fault[0])), fault[1]), fault)
+    return list(found.values())
+
+
+def _covering_one(rules: Sequence[BaseRule]) -> Iterator[list[BaseRule]]:
+    """Yield the rules that cover one request together, for each kind of request there is."""
+    for of_text in _divided(rules, lambda rule: rule.texts):
+        for of_surface in _divided(of_text, lambda rule: rule.surfaces):
+            # Periods that have a moment in common have the latest of their beginnings in common.
+            for moment in {rule.period[0] for rule in of_surface}:
+                lasting = (rule for rule in of_surface if rule.period[0] <= moment < rule.period[1])
+                yield list(lasting)
+
+
+def _divided(
+    rules: Sequence[BaseRule], named: Callable[[BaseRule], Iterable[str]]
+) -> list[list[BaseRule]]:
+    """Return the rules of each name with those of every name, and these alone."""
+    general = [rule for rule in rules if not named(rule)]
+    by_name: dict[str, list[BaseRule]] = {}
+    for rule in rules:
+        for name in named(rule):
+            by_name.setdefault(name, []).append(rule)
+    return [general, *(general + own for own in by_name.values())]
+
+
+def _faults(
+    floors: Sequence[AtLeast], pins: Sequence[Pin], id_field: str | None
+) -> Iterator[Fault]:
+    if id_field is not None:
+        for floor in floors:
+            yield from _pinned_below(floor, pins, id_field)
+            yield from _too_many([floor], pins, id_field)
+    for top in sorted({floor.top for floor in floors}):
+        within = [floor for floor in floors if floor.top <= top]
+        for group in _apart(within, [], [], id_field):
+            if len(group) > 1:
+                yield from _too_many(group, pins, id_field)
+
+
+def _apart(
+    left: Sequence[AtLeast],
+    chosen: list[AtLeast],
+    passed: Sequence[AtLeast],
+    id_field: str | None,
+) -> Iterator[list[AtLeast]]:
+    """Yield the largest groups of which no row is wanted twice (Bron and Kerbosch, 1973)."""
+    if not left and not passed:
+        yield chosen
+    left, passed = list(left), list(passed)
+    while left:
+        floor = left.pop()
+
+        def beside(other: AtLeast, floor: AtLeast = floor) -> bool:
+            return disjoint(floor.where, other.where, id_field)
+
+        yield from _apart(
+            list(filter(beside, left)), [*chosen, floor], list(filter(beside, passed)), id_field
+        )
+        passed.append(floor)
+
+
+def _too_many(
+    group: Sequence[AtLeast], pins: Sequence[Pin], id_field: str | None
+) -> Iterator[Fault]:
+    """Yield the first of a group that ask for more than their ranks have, beside pinned others."""
+    largest = sorted(group, key=lambda floor: -floor.count)
+    for size in range(1, len(largest) + 1):
+        some = largest[:size]
+        asked, top = sum(floor.count for floor in some), max(floor.top for floor in some)
+        others = [
+            pin
+            for pin in pins
+            for doc_id, slot in pin.slots
+            if slot <= top and _unwanted(some, doc_id, id_field)
+        ]
+        if asked + len(others) > top:
+            told = f"ask for {asked} different rows in the first {top}"
+            beside = f" and pin {len(others)} others there" if others else ""
+            yield [*some, *dict.fromkeys(others)], told + beside
+            return
+
+
+def _unwanted(floors: Sequence[AtLeast], doc_id: str, id_field: str | None) -> bool:
+    return id_field is not None and all(refuses_id(f.where, id_field, doc_id) for f in floors)
+
+
+def _pinned_below(floor: AtLeast, pins: Sequence[Pin], id_field: str) -> Iterator[Fault]:
+    """Yield that too few of the ids which a rule names are left in its top."""
+    named = ids_named(floor.where, id_field) or frozenset()
+    below = {
+        doc_id: pin
+        for pin in pins
+        for doc_id, slot in pin.slots
+        if slot > floor.top and doc_id in named
+    }
+    if below and len(named) - len(below) < floor.count:
+        rows = ", ".join(map(repr, below))
+        told = f"ask for at least {floor.count} in the first {floor.top} and pin {rows} below"
+        yield [floor, *dict.fromkeys(below.values())], told

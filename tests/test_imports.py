@@ -33,9 +33,12 @@ FLOORS = {
 SHARED_FLOORS = {0, 1}
 SIBLINGS_ALLOWED = {("pipeline", "registry"), ("workflows", "config")}
 
-SERVING = [noun for noun, floor in FLOORS.items() if floor <= 3] + ["config", "service"]
+# Whole markets are measured by what learns and by what accepts it, never by what serves.
+OFFLINE = {"market"}
+SERVING = [noun for noun, floor in FLOORS.items() if floor <= 3 and noun not in OFFLINE]
+SERVING += ["config", "service"]
 # What training and analysis need and a serving process must not carry.
-HEAVY = {"duckdb", "onnx", "pandas", "scipy", "torch", "xgboost"}
+HEAVY = {"duckdb", "numba", "onnx", "pandas", "scipy", "torch", "xgboost"}
 NATIVE = ["numpy", "onnxruntime", "tantivy"]
 
 

@@ -22,11 +22,15 @@ def crowded(rules: Sequence[BaseRule], id_field: str | None = None) -> list[Faul
     """
     if not any(isinstance(rule, AtLeast) for rule in rules):
         return []
+    groups: dict[tuple[int, ...], list[list[AtLeast]]] = {}
     found: dict[tuple[tuple[str, ...], str], Fault] = {}
     for together in _covering_one(rules):
         floors = [rule for rule in together if isinstance(rule, AtLeast)]
         pins = [rule for rule in together if isinstance(rule, Pin)]
-        for fault in _faults(floors, pins, id_field):
+        key = tuple(map(id, floors))
+        if key not in groups:
+            groups[key] = _groups(floors, id_field)
+        for fault in _faults(groups[key], pins, id_field):
             found.setdefault((tuple(sorted(rule.name for rule in fault[0])), fault[1]), fault)
     return list(found.values())
 
@@ -53,40 +57,41 @@ def _divided(
     return [general, *(general + own for own in by_name.values())]
 
 
-def _faults(
-    floors: Sequence[AtLeast], pins: Sequence[Pin], id_field: str | None
-) -> Iterator[Fault]:
-    if id_field is not None:
-        for floor in floors:
-            yield from _pinned_below(floor, pins, id_field)
-            yield from _too_many([floor], pins, id_field)
+def _groups(floors: Sequence[AtLeast], id_field: str | None) -> list[list[AtLeast]]:
+    """Return each rule alone, and for each top the largest groups that want no row twice."""
+    apart = [
+        {n for n, b in enumerate(floors) if n != m and disjoint(a.where, b.where, id_field)}
+        for m, a in enumerate(floors)
+    ]
+    found = [[floor] for floor in floors]
     for top in sorted({floor.top for floor in floors}):
-        within = [floor for floor in floors if floor.top <= top]
-        for group in _apart(within, [], [], id_field):
+        within = {n for n, floor in enumerate(floors) if floor.top <= top}
+        for group in _cliques(apart, frozenset(), within, set()):
             if len(group) > 1:
-                yield from _too_many(group, pins, id_field)
+                found.append([floors[n] for n in sorted(group)])
+    return found
 
 
-def _apart(
-    left: Sequence[AtLeast],
-    chosen: list[AtLeast],
-    passed: Sequence[AtLeast],
-    id_field: str | None,
-) -> Iterator[list[AtLeast]]:
-    """Yield the largest groups of which no row is wanted twice (Bron and Kerbosch, 1973)."""
+def _cliques(
+    near: Sequence[set[int]], chosen: frozenset[int], left: set[int], passed: set[int]
+) -> Iterator[frozenset[int]]:
+    """Yield the largest sets whose members are all near each other (Bron and Kerbosch, 1973)."""
     if not left and not passed:
         yield chosen
-    left, passed = list(left), list(passed)
-    while left:
-        floor = left.pop()
+        return
+    pivot = max(left | passed, key=lambda n: len(near[n] & left))
+    for n in sorted(left - near[pivot]):
+        yield from _cliques(near, chosen | {n}, left & near[n], passed & near[n])
+        left, passed = left - {n}, passed | {n}
 
-        def beside(other: AtLeast, floor: AtLeast = floor) -> bool:
-            return disjoint(floor.where, other.where, id_field)
 
-        yield from _apart(
-            list(filter(beside, left)), [*chosen, floor], list(filter(beside, passed)), id_field
-        )
-        passed.append(floor)
+def _faults(
+    groups: Sequence[Sequence[AtLeast]], pins: Sequence[Pin], id_field: str | None
+) -> Iterator[Fault]:
+    for group in groups:
+        yield from _too_many(group, pins, id_field)
+        if len(group) == 1 and id_field is not None:
+            yield from _pinned_below(group[0], pins, id_field)
 
 
 def _too_many(
@@ -103,7 +108,7 @@ def _too_many(
             for doc_id, slot in pin.slots
             if slot <= top and _unwanted(some, doc_id, id_field)
         ]
-        if asked + len(others) > top:
+        if asked + len(others) > top and (len(some) > 1 or others):
             told = f"ask for {asked} different rows in the first {top}"
             beside = f" and pin {len(others)} others there" if others else ""
             yield [*some, *dict.fromkeys(others)], told + beside

@@ -21,6 +21,8 @@ Score = Callable[[Int64], Float32]
 _Chunk = TypeVar("_Chunk")
 # Scores of a block, 4 bytes each: they stay in a second-level cache.
 BLOCK = 100_000
+# So many times a thread takes work: a hand-over costs as much as some requests.
+SHARES = 4
 # From this many rows of a listing on, the listing is better sorted than counted.
 MANY = 192
 
@@ -147,12 +149,17 @@ def check_finite(scores: Float32) -> None:
 def in_threads(work: Callable[[_Chunk], None], chunks: Iterable[_Chunk], threads: int) -> None:
     """Do the work on every chunk; numpy and the kernels let go of the interpreter's lock inside."""
     given = list(chunks)
-    if threads == 1 or len(given) < 2:
-        for chunk in given:
+    shares = [given[first :: threads * SHARES] for first in range(threads * SHARES)]
+
+    def share(mine: list[_Chunk]) -> None:
+        for chunk in mine:
             work(chunk)
+
+    if threads == 1 or len(given) < 2:
+        share(given)
         return
     with ThreadPoolExecutor(min(threads, len(given))) as pool:
-        for _ in pool.map(work, given):
+        for _ in pool.map(share, shares):
             pass
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from cascade.errors import InputError, OptionalDependencyError
 from cascade.market import Listings, Ranked, parse_page_measure, ranked
-from cascade.market.counting import MANY, blocks, write_ranks
+from cascade.market.counting import MANY, blocks, kernels_at_hand, write_ranks
 
 
 def reference(offsets: np.ndarray, scores: np.ndarray) -> np.ndarray:
@@ -181,6 +181,29 @@ def test_without_numba_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> No
     listings, scores = drawn(13, 30, 0.3, 4)
     with pytest.raises(OptionalDependencyError, match=r"cascade-ranking\[evolve\]"):
         ranked(listings, scores).hit_ranks("gain")
+
+
+def test_where_nothing_compiled_can_be_kept_a_folder_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    numba = pytest.importorskip("numba")
+
+    def njit(**options: object) -> object:
+        raise RuntimeError("cannot cache function '_reached': no locator available")
+
+    monkeypatch.delitem(sys.modules, "cascade.market.kernels", raising=False)
+    monkeypatch.delattr("cascade.market.kernels", raising=False)
+    monkeypatch.setattr(numba, "njit", njit)
+    with pytest.raises(InputError, match="set NUMBA_CACHE_DIR"):
+        kernels_at_hand()
+
+
+def test_scores_of_double_width_rank_alike() -> None:
+    listings, scores = drawn(14, 30, 0.3, 4)
+    orders = ranked(listings, lambda rows: scores[rows].astype(np.float64), children=4)
+    known = ranked(listings, scores)
+    np.testing.assert_array_equal(orders.top(3), known.top(3))
+    np.testing.assert_array_equal(orders.hit_ranks("gain"), known.hit_ranks("gain"))
 
 
 def test_no_rows_at_all() -> None:

@@ -121,6 +121,16 @@ def _scores(block: Block, score: Score) -> Float32:
     return scores
 
 
+def kernels_at_hand() -> None:
+    """Raise what counting would: before hours of other work rather than after them.
+
+    Raises:
+        OptionalDependencyError: If `numba` is not installed.
+        InputError: If what it compiles can be kept nowhere.
+    """
+    _kernels()
+
+
 def _kernels() -> ModuleType:
     try:
         from cascade.market import kernels
@@ -128,6 +138,11 @@ def _kernels() -> ModuleType:
         if error.name != "numba":
             raise
         raise OptionalDependencyError("numba", "evolve") from None
+    except RuntimeError as error:
+        raise InputError(
+            f"numba cannot compile the counting of ranks: {error}; set NUMBA_CACHE_DIR to a folder "
+            "that can be written"
+        ) from error
     return kernels
 
 

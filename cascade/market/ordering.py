@@ -74,7 +74,7 @@ def _keys(offsets: Int64, requests: Int64, score: Score) -> Int64:
     places = np.arange(longest)
     # Places beyond a listing's end take its last row, and are marked below.
     rows = offsets[requests][:, None] + np.minimum(places, lengths[:, None] - 1)
-    found = score(rows.ravel()).T
+    found = np.asarray(score(rows.ravel()).T, np.float32)
     if not np.isfinite(found).all():
         check_finite(found.T)
     bits = (found + np.float32(0)).view(np.int32)

@@ -188,9 +188,11 @@ class Ranked:
         return found
 
     def _blocks(self, rows: Int64, key: tuple[str, object]) -> tuple[counting.Block, ...]:
+        offsets, children = self.listings.offsets, self.children
+        if key[0] != "hits":
+            return counting.blocks(offsets, rows, children)
         return self.listings.derived(
-            ("blocks", key, self.children),
-            lambda: counting.blocks(self.listings.offsets, rows, self.children),
+            ("blocks", key, children), lambda: counting.blocks(offsets, rows, children)
         )
 
 

@@ -22,6 +22,14 @@ from tests.business_tables import SCHEMA, rule
             "business.rules[0].ranks: is 0; accepted is a whole number of 1 or more",
         ),
         (
+            rule(kind="boost", where={"seller": "us"}, ranks=True),
+            "business.rules[0].ranks: is True; accepted is a whole number of 1 or more",
+        ),
+        (
+            rule(kind="boost", where={"seller": "us"}, ranks=2.0),
+            "business.rules[0].ranks: is 2.0; accepted is a whole number of 1 or more",
+        ),
+        (
             rule(kind="bury", where={}),
             "business.rules[0].where: is {}; accepted is a filter with at least one condition",
         ),

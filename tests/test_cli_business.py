@@ -7,11 +7,13 @@ import pytest
 from click.testing import CliRunner
 
 from cascade.cli import main
-from cascade.cli.business import _print_front
+from cascade.cli.business import _print_base, _print_front
 from cascade.cli.console import console
 from cascade.training.evolution.hypervolume import Covered
+from cascade.workflows.evolve import EvolveReport
+from cascade.workflows.policy_base import PartBase
 from cascade.workflows.policy_front import Front, Point
-from tests.policy_shop import NAME, write_policy_shop
+from tests.policy_shop import NAME, TEXTS, WINDOW, write_policy_shop
 
 FLAT = 'evolution.fitness={measures={"recall@10" = 1.0, "mean(price)@3" = 0.1}}'
 # Without acceptance every point has a name and is written, whatever a short search found.
@@ -115,6 +117,19 @@ def test_models_verify_reads_a_policy_as_one(run, shop, evolved):
     assert f"{NAME}/1: ok" in done.stdout
 
 
+def test_models_list_counts_what_a_policy_was_trained_on(shop, evolved):
+    given = ["models", "list", "--config", str(shop[0])]
+    listed = json.loads(CliRunner().invoke(main, [*given, "--json"]).stdout)["models"]
+    [row] = [row for row in listed if (row["name"], row["version"]) == (NAME, 1)]
+    requests = document(evolved[0])["requests"]["train"]
+    assert 0 < requests < len(TEXTS)
+    # Every request reorders as many rows as the window has.
+    assert (row["queries"], row["rows"]) == (requests, requests * WINDOW)
+    printed = CliRunner().invoke(main, given, env={"COLUMNS": "200"}).stdout.splitlines()
+    [line] = [line for line in printed if f"{NAME}/1 " in line]
+    assert f" {requests} queries, {requests * WINDOW:,} rows " in line
+
+
 def test_front_says_which_names_mean_one_point(capsys):
     covered = Covered(1.0, 0.5, 1.5)
     both = Point({"relevance": 1.0}, {"relevance": 0.5}, True, True, ("balanced", "relevance"))
@@ -210,13 +225,42 @@ def test_a_code_that_there_is_not_is_refused_with_those_that_there_are(run):
     assert "no-positives" in said
 
 
-@pytest.mark.parametrize("command", ["evolve", "lint"])
-def test_what_is_refused_ends_with_4_and_says_so_on_stderr(run, command):
-    done = run(command, FLAT)
-    assert done.exit_code == 4
-    if command == "evolve":
-        assert done.stdout == ""
-        assert 'allow = ["flat-relevance"]' in done.stderr
+def test_what_is_refused_ends_with_4_and_says_so_on_stderr(run):
+    done = run("evolve", FLAT)
+    assert (done.exit_code, done.stdout) == (4, "")
+    assert 'allow = ["flat-relevance"]' in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("trained", "gap", "leak"),
+    [
+        # Of 60 and of 20 requests: a larger number is a smaller share.
+        ((0, 0), False, ""),
+        ((30, 0), True, ""),
+        ((9, 3), False, "3 of 20 test requests are no held-out ones"),
+        ((9, 4), False, "4 of 20 test requests are no held-out ones"),
+        ((10, 3), True, "3 of 20 test requests are no held-out ones"),
+    ],
+)
+def test_shares_of_requests_that_stages_were_trained_on(capsys, trained, gap, leak):
+    parts = dict(zip(("train", "validation", "test"), (trained[0], 0, trained[1]), strict=True))
+    covered = Covered(1.0, 0.5, 1.5)
+    report = EvolveReport(
+        model=f"{NAME}/1",
+        requests={"train": 60, "validation": 20, "test": 20},
+        base={part: PartBase(count, {"MRR": 0.5}) for part, count in parts.items()},
+        seeds=(),
+        deviation=0.0,
+        front=Front({}, {}, (), *[covered] * 3, 4, {}, 20),
+        points=(),
+        findings=(),
+        seconds=1.0,
+    )
+    _print_base(report, console())
+    said = " ".join(capsys.readouterr().out.split())
+    assert ("trained on requests of this search" in said) == gap
+    assert ("no held-out ones" in said) == bool(leak)
+    assert leak in said
 
 
 def test_acceptance_that_cannot_be_kept_ends_with_4(run, shop, tmp_path):

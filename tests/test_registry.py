@@ -18,6 +18,7 @@ from cascade.registry import (
     Registry,
     read_decisions,
     record_decision,
+    reference_of,
     text_digest,
 )
 from cascade.training.linear_onnx import LinearModel, linear_to_onnx
@@ -142,6 +143,12 @@ def test_an_alias_needs_a_version_that_is_there(registry):
     saved(registry)
     with pytest.raises(NotFoundError, match="no books/7"):
         registry.point("books", LIVE, 7)
+
+
+def test_a_label_says_what_to_load(registry):
+    label = saved(registry).label
+    assert reference_of(label) == "books@1"
+    assert registry.load(reference_of(label)).label == label
 
 
 def test_a_name_cannot_leave_the_folder(registry):

@@ -199,6 +199,21 @@ def test_a_function_that_is_not_there_is_refused(name):
 
 
 @pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("def f(:", "SyntaxError"),
+        ("g = rank", "NameError: name 'rank' is not defined"),
+        ("1 / 0", "ZeroDivisionError"),
+    ],
+)
+def test_a_module_that_cannot_be_imported_is_refused(tmp_path, monkeypatch, text, said):
+    (tmp_path / "broken_goal.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(InputError, match=rf"fitness function 'broken_goal:f': {said}"):
+        make_fitness(FitnessSettings(function="broken_goal:f"))
+
+
+@pytest.mark.parametrize(
     ("settings", "said"),
     [
         ({}, "nothing is given"),

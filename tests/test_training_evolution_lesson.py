@@ -3,8 +3,9 @@
 import pytest
 
 from cascade.errors import RefusedError
+from cascade.training.evolution.findings import refuse
 from cascade.training.evolution.lesson import BOUNDED, FLAT, lesson, planted
-from cascade.training.evolution.lint import lint, refuse
+from cascade.training.evolution.lint import lint
 
 
 @pytest.fixture(scope="module")

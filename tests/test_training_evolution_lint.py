@@ -1,17 +1,18 @@
 """Lint: what is refused before a generation is spent."""
 
+import re
+from pathlib import Path
 from typing import get_args
 
 import numpy as np
 import pytest
 
-from cascade.config.evolution_settings import FindingCode
-from cascade.errors import RefusedError
+from cascade.errors import InputError, RefusedError
 from cascade.market.listings import Listings
-from cascade.training.evolution.anatomy import Names
 from cascade.training.evolution.constraints import parse_bound
+from cascade.training.evolution.findings import Code, refuse
 from cascade.training.evolution.fitness import FitnessSettings
-from cascade.training.evolution.lint import CODES, lint, lint_bounds, lint_inputs, refuse
+from cascade.training.evolution.lint import lint, lint_bounds, lint_inputs
 from cascade.training.evolution.samples import Sample
 
 
@@ -117,22 +118,23 @@ def test_columns_are_looked_up():
         {"seller": np.zeros(3, dtype=np.int32)},
     )
     written = {"nDCG@10": 1.0, "mean(prize)@3": 1.0, "gini(seller)@10": -1.0}
-    assert codes(listings, measures=written) == ["no-column", "no-positives"]
-    found = lint(FitnessSettings(measures=written), listings)
-    assert "no column 'prize'; did you mean 'price'? accepted: gain, price" in found[0].message
-    assert "[evolution.columns] defines more" in found[0].message
+    with pytest.raises(InputError) as caught:
+        lint(FitnessSettings(measures=written), listings)
+    said = "no column 'prize'; did you mean 'price'? accepted: gain, price"
+    assert said in str(caught.value)
+    assert "[evolution.columns] defines more" in str(caught.value)
+    del written["mean(prize)@3"]
+    assert codes(listings, measures=written) == ["no-positives"]
     gain[1] = 1
     assert codes(listings, raised="nDCG@10") == []
 
 
-@pytest.mark.parametrize("listed", [False, True])
-def test_columns_of_filters_and_groupings_are_looked_up(listed):
+def test_columns_of_filters_and_groupings_are_looked_up():
     listings = Listings(
         np.array([0, 2]),
         {"gain": np.float32([1, 0]), "price": np.float32([1, 2])},
         {"seller": np.int32([0, 1])},
     )
-    given = {"listings": listings} if listed else {"names": Names.of(listings)}
     written = {
         "nDCG@10 where price": 1.0,
         "MRR where bought": 1.0,
@@ -140,17 +142,16 @@ def test_columns_of_filters_and_groupings_are_looked_up(listed):
         "distinct(price)@3": 1.0,
         "mean(seller)@3": 1.0,
     }
-    found = lint(FitnessSettings(measures=written), **given)
-    told = [finding.message.partition(";")[0] for finding in found]
+    with pytest.raises(InputError) as caught:
+        lint(FitnessSettings(measures=written), listings)
     # A grouping is no column, and a column is no grouping.
-    assert told == [
+    assert re.findall(r"no (?:column|groups) '\w+'", str(caught.value)) == [
         "no column 'bought'",
         "no column 'seller'",
         "no groups 'brand'",
         "no groups 'price'",
     ]
-    assert {finding.code for finding in found} == {"no-column"}
-    assert "evolution.groups names the keyword fields" in found[2].message
+    assert "evolution.groups names the keyword fields" in str(caught.value)
 
 
 def test_a_filter_that_no_request_passes():
@@ -178,6 +179,7 @@ def test_a_bound_that_the_order_of_relevance_breaks():
     assert found == [("unmet-bound", True)]
     assert "itself reaches 0.5000 on test requests" in message
     assert "train" not in message
+    assert "the stages rank by relevance alone, so few policies reach more" in message
     assert told("MRR", ">= 1.01 of base")[0] == [("unmet-bound", True)]
     assert told("position(gain)", "<= 1.5")[0] == [("unmet-bound", True)]
     # What is no relevance may have to be raised, or relevance to be lowered.
@@ -193,5 +195,22 @@ def test_an_input_that_is_the_same_in_every_row():
     assert lint_inputs(sample([1, 0], ((1, 0), (0, 1)))) == ()
 
 
-def test_settings_allow_the_codes_that_there_are():
-    assert set(get_args(FindingCode)) == set(CODES)
+def test_a_bound_on_what_no_request_defines():
+    # The one request of the other part has no row that gains.
+    parts = {"train": sample([0, 1]), "test": sample([0, 0])}
+    for text in (">= 0.9 of base", "<= 0.9"):
+        (found,) = lint_bounds(parts, [parse_bound("MRR", text)])
+        assert (found.code, found.refused) == ("unmet-bound", True)
+        assert "MRR is undefined for every one of the test requests" in found.message
+        assert "take more requests, or another [split]" in found.message
+        assert "nan" not in found.message
+    found = lint_bounds(parts, [parse_bound("MRR", ">= 0.6")])
+    told = " ".join(one.message for one in found)
+    assert len(found) == 2
+    assert "itself reaches 0.5000 on train requests" in told
+
+
+def test_every_code_is_documented_once():
+    page = Path(__file__).parent.parent / "docs" / "evolution.md"
+    rows = re.findall(r"^\| `([a-z-]+)` \| (?:yes|no|of relevance)\b", page.read_text(), re.M)
+    assert sorted(rows) == sorted(get_args(Code))

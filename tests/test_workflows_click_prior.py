@@ -73,3 +73,19 @@ def test_posterior_by_hand_and_nearer_than_either_source(planted):
 def test_without_a_click_the_rate_is_the_common_one():
     found = foreseen(np.zeros((4, 1), np.float32), np.zeros(4), np.ones(4), np.arange(4), 0)
     assert found.tolist() == [0.0] * 4
+
+
+class Counted(np.ndarray):
+    """Count how often rows are selected by a list of them."""
+
+    selections = 0
+
+    def __getitem__(self, index):
+        Counted.selections += isinstance(index, np.ndarray)
+        return np.asarray(super().__getitem__(index))
+
+
+def test_the_rows_of_a_fold_are_selected_once_to_learn_and_once_to_foresee(planted):
+    matrix, _, _, looks, clicks, folds = planted
+    foreseen(matrix.view(Counted), clicks, looks, folds, 0)
+    assert Counted.selections == 2 * len(np.unique(folds))

@@ -165,6 +165,46 @@ def test_every_wrong_name_is_told_at_once(shop):
     assert "'price' is no keyword field" in told[4]
 
 
+def shop_with_a_gain(folder):
+    """Write the shop with a number field `gain`, 7 in every document."""
+    import tests.small_shop as shop
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(shop, "DOCUMENTS", [{**d, "gain": 7.0} for d in shop.DOCUMENTS])
+        patched.setattr(shop, "SCHEMA", shop.SCHEMA + '[fields.gain]\ntype = "number"\n')
+        return write_policy_shop(folder)
+
+
+def test_a_field_named_gain_is_not_taken_for_the_grades(tmp_path):
+    path, judgments = shop_with_a_gain(tmp_path)
+    reading = (
+        [],  # nDCG@10 and acceptance
+        ["evolution.acceptance={}", 'evolution.columns={dear="gain * price"}'],
+        ["evolution.acceptance={}", f'evolution.fitness={{function="{__name__}:nothing"}}'],
+    )
+    for overrides in reading:
+        with pytest.raises(ConfigError, match="schema: a number field is named 'gain'"):
+            market_of(settled(path, *overrides), judgments)
+    unread = ("evolution.acceptance={}", 'evolution.fitness={raised="mean(price)@3"}')
+    found = market_of(settled(path, *unread), judgments).parts["test"].listings
+    assert sorted(set(found.column(GAIN).tolist())) == [0, 1, 2, 3]
+
+
+def test_an_objective_named_gain_is_refused(shop):
+    path, judgments = shop
+    named = 'business.objectives=[{name="gain", kind="stock", field="stock"}]'
+    with pytest.raises(ConfigError, match=r"business.objectives: one is named 'gain'"):
+        market_of(settled(path, named), judgments)
+
+
+def test_a_function_may_read_every_number_field(shop):
+    path, judgments = shop
+    read = f'evolution.fitness={{function="{__name__}:nothing"}}'
+    listings = market_of(settled(path, read), judgments).parts["test"].listings
+    assert {"price", "stock", "margin"} < set(listings.columns)
+    assert listings.column("stock")[:WINDOW].tolist() == of_head(lambda d: d["stock"])
+
+
 def test_no_business_layer(shop, tmp_path):
     path, judgments = shop
     bare = path.with_name("bare.toml")

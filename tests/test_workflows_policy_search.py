@@ -99,7 +99,7 @@ def test_one_process_at_a_time_searches_in_a_folder(cups, tmp_path):
     before = {p: p.read_bytes() for p in folder.glob("seed-*/*")}
     with (
         alone(folder),
-        pytest.raises(InputError, match=rf"{folder} \(process {os.getpid()}\)"),
+        pytest.raises(InputError, match=rf"{folder} \(last known process: {os.getpid()}\)"),
     ):
         evolve(config, judgments)
     assert before == {p: p.read_bytes() for p in folder.glob("seed-*/*")}

@@ -103,15 +103,17 @@ def _too_many(
         some = largest[:size]
         asked, top = sum(floor.count for floor in some), max(floor.top for floor in some)
         others = [
-            pin
+            (pin, row)
             for pin in pins
-            for doc_id, slot in pin.slots
-            if slot <= top and _unwanted(some, doc_id, id_field)
+            for row in pin.slots
+            if row[1] <= top and _unwanted(some, row[0], id_field)
         ]
-        if asked + len(others) > top and (len(some) > 1 or others):
+        # Several pins may put one document to one slot.
+        taken = len({row for _, row in others})
+        if asked + taken > top and (len(some) > 1 or taken):
             told = f"ask for {asked} different rows in the first {top}"
-            beside = f" and pin {len(others)} others there" if others else ""
-            yield [*some, *dict.fromkeys(others)], told + beside
+            beside = f" and pin {taken} others there" if taken else ""
+            yield [*some, *dict.fromkeys(pin for pin, _ in others)], told + beside
             return
 
 

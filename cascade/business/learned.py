@@ -33,7 +33,9 @@ RELEVANCE = "relevance"
 
 @dataclass(frozen=True, kw_only=True)
 class Bounds:
-    """Say within what a policy was accepted; a configuration may set each of them otherwise.
+    """Say within what a policy was accepted; a configuration may only set them stricter.
+
+    A sum over other ranks is another bound, so where there is a `max_loss`, `guard_top` stays.
 
     Attributes:
         window: How many head rows it reorders.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, field, fields
@@ -85,12 +86,12 @@ def read_bool(value: object, schema: Schema) -> bool:
 def whole(least: int, most: int | None = None) -> Reader:
     """Return a reader of whole numbers that are at least so large, and at most if that is given."""
     accepted = f"of {least} or more" if most is None else f"from {least} to {most}"
+    limit = math.inf if most is None else most
 
     def read(value: object, schema: Schema) -> int:
-        number = isinstance(value, int) and not isinstance(value, bool)
-        if not number or not least <= value <= (value if most is None else most):  # type: ignore[operator]
-            raise ValueError(_refusal(value, f"a whole number {accepted}"))
-        return value  # type: ignore[return-value]
+        if isinstance(value, int) and not isinstance(value, bool) and least <= value <= limit:
+            return value
+        raise ValueError(_refusal(value, f"a whole number {accepted}"))
 
     return read
 

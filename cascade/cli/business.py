@@ -26,7 +26,7 @@ from cascade.cli.console import (
 from cascade.errors import InputError, RefusedError
 from cascade.evaluation.front_page import FrontPage, PagePoint, front_page
 from cascade.registry import Models
-from cascade.training.evolution.lint import Finding
+from cascade.training.evolution.findings import Finding
 from cascade.workflows.evolve import EvolveReport, evolve, front_of_policy
 from cascade.workflows.policy_front import Front
 from cascade.workflows.policy_lint import Linted, lint_config
@@ -193,7 +193,8 @@ def _print_base(report: EvolveReport, out: Console) -> None:
         table.add_row(text, *(f"{at.measures[text]:.4f}" for at in report.base.values()))
     out.print(table)
     train, test = report.base["train"], report.base["test"]
-    if train.trained > test.trained:
+    # Shares, for the parts are of unlike size.
+    if train.trained / report.requests["train"] > test.trained / report.requests["test"]:
         out.print(
             "The stages were trained on requests of this search, so their order is better there "
             "than it will be on others; judgments of queries that no stage was trained on (another "

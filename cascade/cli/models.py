@@ -58,7 +58,7 @@ def list_models(
             f"{row['name']}/{row['version']}",
             row["kind"],
             str(row["features"]),
-            f"{_counted(row['queries'])} queries, {_counted(row['rows'])} rows",
+            f"{row['queries']:,} queries, {row['rows']:,} rows",
             ", ".join(row["aliases"]),
             made,
         )
@@ -114,17 +114,17 @@ def _described(registry: Registry, name: str, version: int) -> dict[str, object]
             "created": 0.0,
             "error": str(error),
         }
+    data = manifest.data
+    queries = data.get("requests" if manifest.kind == KIND else "queries", 0)
     return {
         "kind": manifest.kind,
         "features": len(manifest.features),
-        "queries": manifest.data.get("queries", {}).get("train", 0),
-        "rows": manifest.data.get("rows", 0),
+        "queries": _to_train(queries),
+        "rows": _to_train(data.get("rows", 0)),
         "created": manifest.created,
     }
 
 
-def _counted(found: int | Mapping[str, int]) -> str:
-    """Return a number, or the numbers of parts, in words."""
-    if isinstance(found, Mapping):
-        return " + ".join(f"{count:,}" for count in found.values())
-    return f"{found:,}"
+def _to_train(counted: int | Mapping[str, int]) -> int:
+    """Return a number, or of the numbers of parts that of the training part."""
+    return counted.get("train", 0) if isinstance(counted, Mapping) else counted

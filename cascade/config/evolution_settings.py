@@ -7,19 +7,10 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from cascade.config.base import Positive, Settings, Share
+from cascade.training.evolution.findings import Code
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 NotNegative = Annotated[float, Field(ge=0)]
-FindingCode = Literal[
-    "flat-relevance",
-    "idle-bound",
-    "idle-input",
-    "no-column",
-    "no-positives",
-    "no-relevance",
-    "plain-function",
-    "unmet-bound",
-]
 _FITNESS = ("measures", "raised", "function", "objectives")
 
 
@@ -94,7 +85,7 @@ class EvolutionSettings(Settings):
         description="the share of surrogate gain that a served policy may cost a listing, where "
         "`business.max_loss` says nothing",
     )
-    allow: list[FindingCode] = Field(
+    allow: list[Code] = Field(
         default_factory=list, description="codes of lint findings that do not stop a search"
     )
     preference: dict[str, NotNegative] = Field(
@@ -135,11 +126,3 @@ class EvolutionSettings(Settings):
     threads: Annotated[int, Field(ge=0)] = Field(
         0, description="threads that order the children; 0: one a processor"
     )
-
-    @property
-    def measures(self) -> tuple[str, ...]:
-        """Every measure that the fitness, the bounds and acceptance name, as it is written."""
-        given = self.fitness or {}
-        raised = [given["raised"]] if "raised" in given else []
-        named = (*given.get("measures", ()), *raised, *given.get("objectives", {}).values())
-        return tuple(dict.fromkeys([*named, *self.bounds, *self.acceptance]))

@@ -300,8 +300,8 @@ def _business(cell: Mapping[str, Any]) -> LoggedBusiness:
         moves=tuple(
             (m["rule"], m["doc_id"], m["before"], m["after"]) for m in cell["moves"].as_py()
         ),
-        # Files from before policies were learned do not have it.
-        model=cell["model"].as_py() if "model" in cell else "",
+        # Files of earlier releases do not say which version of a policy it was.
+        model=cell["model"].as_py() if "model" in cell else None,
     )
 
 

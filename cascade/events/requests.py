@@ -55,7 +55,8 @@ class LoggedBusiness:
         max_displacement: How many ranks the policy may carry a row.
         arranged: int32[n], the rank (from 0) before the rules of the row at each rank after them.
         moves: What each rule moved: rule, document, rank before and after (from 1).
-        model: The bundle of its policy, as name/version; "" for one that was not learned.
+        model: The bundle of its policy, as name/version; "" for one that was not learned, None
+            where the log does not say.
     """
 
     policy: str
@@ -66,7 +67,7 @@ class LoggedBusiness:
     max_displacement: int
     arranged: Int32
     moves: tuple[tuple[str, str, int, int], ...] = ()
-    model: str = ""
+    model: str | None = ""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from cascade.registry.registry import (
     PREVIOUS,
     Models,
     Registry,
+    reference_of,
     text_digest,
 )
 
@@ -24,5 +25,6 @@ __all__ = [
     "Registry",
     "read_decisions",
     "record_decision",
+    "reference_of",
     "text_digest",
 ]

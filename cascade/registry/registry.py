@@ -238,6 +238,11 @@ class Registry:
             raise NotFoundError(f"there is no {name}/{version}: {nearest(str(version), known)}")
 
 
+def reference_of(label: str) -> str:
+    """Return what `Registry.load` takes, `name@version`, for a label, `name/version`."""
+    return label.replace("/", "@")
+
+
 def text_digest(text: str) -> str:
     """Return 16 hexadecimal digits that stand for a query text, case and spaces aside."""
     return hashlib.sha256(" ".join(text.casefold().split()).encode()).hexdigest()[:16]

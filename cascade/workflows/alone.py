@@ -18,18 +18,19 @@ def alone(folder: Path) -> Iterator[None]:
     """Hold a folder for one run; the lock goes with the process, however it ends.
 
     Raises:
-        InputError: If another process holds it, which is named.
+        InputError: If another process holds it; the last that is known to have is named.
+        OSError: If the folder is on a file system that cannot be locked.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / LOCK).open("a+", encoding="ascii") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             lock.seek(0)
             holder = lock.read() or "unknown"
             raise InputError(
-                f"another run is under way in {folder} (process {holder}); wait for it, or give "
-                "another folder"
+                f"another run is under way in {folder} (last known process: {holder}); wait for "
+                "it, or give another folder"
             ) from None
         lock.truncate(0)
         lock.write(str(os.getpid()))

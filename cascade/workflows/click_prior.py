@@ -57,7 +57,8 @@ def foreseen(matrix: Float32, clicks: Float64, looks: Float64, folds: Int64, see
             continue
         margin = np.log(looks[others] * common)
         rows = xgboost.DMatrix(matrix[others], label=clicks[others], base_margin=margin)
-        parameters = {**PARAMETERS, "seed": seed, "nthread": threads_for(matrix[others].size)}
+        threads = threads_for(len(others) * matrix.shape[1])
+        parameters = {**PARAMETERS, "seed": seed, "nthread": threads}
         booster = xgboost.train(parameters, rows, ROUNDS)
         asked = xgboost.DMatrix(matrix[mine], base_margin=np.full(len(mine), np.log(common)))
         rates[mine] = booster.predict(asked)

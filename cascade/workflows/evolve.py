@@ -15,10 +15,11 @@ from cascade.business.shape import Shape
 from cascade.candidates import Float64
 from cascade.config import Config, registry_of
 from cascade.errors import FingerprintError, InputError, RefusedError
-from cascade.registry import Models, text_digest
+from cascade.registry import Models, reference_of, text_digest
+from cascade.training.evolution.findings import Finding
 from cascade.training.evolution.fitness import FitnessSettings
 from cascade.training.evolution.front import BALANCED
-from cascade.training.evolution.lint import Finding, terms_of
+from cascade.training.evolution.lint import terms_of
 from cascade.training.policy_onnx import (
     TrainedPolicy,
     policy_to_onnx,
@@ -219,7 +220,7 @@ def orders_measured(config: Config, label: str) -> int:
     Raises:
         InputError: If the manifest does not say so.
     """
-    training = registry_of(config).load(label.replace("/", "@")).manifest.training
+    training = registry_of(config).load(reference_of(label)).manifest.training
     if "orders" not in training:
         raise InputError(
             f"{label}: its manifest does not say how many orders its search measured, so nothing "

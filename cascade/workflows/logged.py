@@ -20,7 +20,7 @@ from cascade.filters import EVERYTHING, AllOf, parse
 from cascade.pipeline import Outcome, Stage
 from cascade.protocols import Engine, Scores
 from cascade.rankers import OnnxRanker
-from cascade.registry import Bundle
+from cascade.registry import Bundle, reference_of
 from cascade.schema import Schema
 
 Score = Callable[[Candidates], Scores]
@@ -71,7 +71,7 @@ class LoggedModels:
             ChecksumError: If it is damaged.
         """
         if label not in self._bundles:
-            self._bundles[label] = registry_of(self.config).load(label.replace("/", "@", 1))
+            self._bundles[label] = registry_of(self.config).load(reference_of(label))
         return self._bundles[label]
 
     def scorer(self, stage: LoggedStage) -> OnnxRanker:
@@ -111,7 +111,7 @@ class LoggedModels:
             RefusedError: If it is damaged, or was made for other inputs or objectives.
         """
         if (label, schema) not in self._layers:
-            reference = label.replace("/", "@", 1) or None
+            reference = reference_of(label) if label else None
             self._layers[label, schema] = business_with(self.config, schema, reference)
         return self._layers[label, schema]
 

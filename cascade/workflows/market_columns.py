@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,9 @@ from cascade.config.evolution_settings import EvolutionSettings
 from cascade.errors import ConfigError, InputError, nearest
 from cascade.features.formula import Formula, parse_formula
 from cascade.schema import Kind, Schema
-from cascade.training.evolution.anatomy import Names, anatomy
+from cascade.training.evolution.anatomy import Anatomy, Names, anatomy
+from cascade.training.evolution.fitness import FitnessSettings
+from cascade.training.evolution.lint import terms_of
 
 GAIN = "gain"
 
@@ -25,7 +27,8 @@ class MarketColumns:
     Attributes:
         names: What measures may read.
         formulas: By the name of the column.
-        fields: The number fields that a formula or a measure reads.
+        fields: The number fields that a formula or a measure reads; all of them where a function
+            is raised, which may read any.
         objectives: Each is a column.
     """
 
@@ -56,7 +59,11 @@ class MarketColumns:
         problems: list[str] = []
         numbers = [f.name for f in schema.of_kind(Kind.NUMBER, Kind.DATE)]
         known = dict.fromkeys([GAIN, *(o.name for o in objectives), *numbers])
-        formulas, read = {}, _measured(wanted)
+        formulas = {}
+        measured = (text for texts in written(wanted).values() for text in texts)
+        read = {name for parts in readable(measured) for name in parts.read}
+        if "function" in (wanted.fitness or {}):
+            read.update(numbers)
         for name, text in wanted.columns.items():
             here = f"evolution.columns.{name}"
             if name in known:
@@ -78,18 +85,28 @@ class MarketColumns:
             for name in wanted.groups
             if name not in keywords
         ]
+        fields = tuple(name for name in numbers if name in read)
+        problems += [
+            f"{what} is named {GAIN!r}, as the column of the grades of the judgments is, which the "
+            "search reads; give it another name"
+            for what, names in (
+                ("schema: a number field", fields),
+                ("business.objectives: one", [o.name for o in objectives]),
+            )
+            if GAIN in names
+        ]
         if problems:
             raise ConfigError(source, problems)
-        fields = tuple(name for name in numbers if name in read)
         return cls(Names(frozenset(known), frozenset(wanted.groups)), formulas, fields, objectives)
 
     def values(self, window: Candidates, gains: Float32) -> dict[str, Float32]:
         """Return float32[n] by name."""
-        found: dict[str, Float32] = {GAIN: gains}
+        found: dict[str, Float32] = {}
         if self.fields:
             numbers = window.documents.numbers(self.fields, window.rows)
             found |= {n: numbers[:, i].astype(np.float32) for i, n in enumerate(self.fields)}
         found |= {o.name: o.values(window) for o in self.objectives}
+        found[GAIN] = gains
         for name, formula in self.formulas.items():
             found[name] = formula.of(found)
         return found
@@ -106,12 +123,21 @@ class MarketColumns:
         return found
 
 
-def _measured(wanted: EvolutionSettings) -> set[str]:
-    """Return the columns that the settings' measures read, of those that can be read."""
-    found: set[str] = set()
-    for text in wanted.measures:
+def written(wanted: EvolutionSettings) -> dict[str, tuple[str, ...]]:
+    """Return the measures that settings name, by the setting that names them."""
+    return {
+        "evolution.fitness": tuple(terms_of(FitnessSettings(**(wanted.fitness or {})))),
+        "evolution.bounds": tuple(wanted.bounds),
+        "evolution.acceptance": tuple(wanted.acceptance),
+    }
+
+
+def readable(texts: Iterable[str]) -> list[Anatomy]:
+    """Return what measures are made of, of those that can be read."""
+    found = []
+    for text in texts:
         try:
-            found |= anatomy(text).read
+            found.append(anatomy(text))
         except InputError:
             continue
     return found

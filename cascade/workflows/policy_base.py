@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from cascade.config import Config, registry_of
-from cascade.registry import text_digest
+from cascade.registry import reference_of, text_digest
 from cascade.training.evolution.samples import measured
 from cascade.workflows.market import Market
 from cascade.workflows.split import Part
@@ -30,7 +30,7 @@ def bases_of(config: Config, market: Market, texts: Sequence[str]) -> dict[Part,
     """Return the base of each part, by the market measures that are asked for."""
     registry, seen = registry_of(config), set[str]()
     for label in market.models.values():
-        seen |= set(registry.load(label.replace("/", "@")).manifest.trained_queries)
+        seen |= set(registry.load(reference_of(label)).manifest.trained_queries)
     found: dict[Part, PartBase] = {}
     for part, sample in market.parts.items():
         values = measured(sample, sample.scores[:, None], texts)

@@ -16,15 +16,17 @@ from cascade.config import Config, schema_of
 from cascade.config.evolution_settings import EvolutionSettings
 from cascade.errors import ConfigError, InputError, nearest
 from cascade.market import parse_page_measure
+from cascade.market.counting import kernels_at_hand
 from cascade.training.evolution.anatomy import Names, anatomy
 from cascade.training.evolution.constraints import parse_bound
+from cascade.training.evolution.findings import Finding, refuse
 from cascade.training.evolution.fitness import make_fitness
 from cascade.training.evolution.hypervolume import hypervolume
-from cascade.training.evolution.lint import Finding, lint, refuse, unknown
+from cascade.training.evolution.lint import lint, unknown
 from cascade.training.evolution.optimisers import make_optimiser
 from cascade.training.policy_onnx import policy_to_onnx
 from cascade.workflows.market import market_of, objectives_of, without_policy
-from cascade.workflows.market_columns import MarketColumns
+from cascade.workflows.market_columns import MarketColumns, readable, written
 from cascade.workflows.policy_search import (
     findings_of,
     fitness_of,
@@ -58,8 +60,7 @@ def lint_config(config: Config, judgments: Path | None, progress: Progress = sil
         progress: Told how far it is.
     """
     found = lint_settings(config)
-    unmeasured = any(finding.code == "no-column" for finding in found.findings)
-    if judgments is None or found.problems or unmeasured:
+    if judgments is None or found.problems:
         return found
     market = market_of(config, judgments, progress=progress)
     wanted = config.settings.evolution
@@ -72,12 +73,14 @@ def check_search(config: Config) -> None:
     Raises:
         ConfigError: With a line for everything that cannot be used.
         RefusedError: If lint refuses the fitness.
-        OptionalDependencyError: If a package is missing that is needed after the search.
+        OptionalDependencyError: If a package is missing that the search or what follows it needs.
+        InputError: If what is compiled for the search can be kept nowhere.
     """
     found = lint_settings(config)
     if found.problems:
         raise ConfigError(str(config.path), found.problems)
     refuse(found.findings, config.settings.evolution.allow)
+    kernels_at_hand()
     hypervolume(np.ones((1, 2)), np.zeros(2))
     _, raw = without_policy(config)
     _, shape = build_shape(raw, schema_of(config))
@@ -112,31 +115,31 @@ def lint_settings(config: Config) -> Linted:
         for name in wanted.preference
         if name not in shape.objectives
     ]
-    problems += _acceptance(wanted, names)
+    problems += _bounds("evolution.acceptance", wanted.acceptance)
     fitness = _tried(lambda: fitness_of(wanted, objectives), problems)
-    unread = _fitness(wanted)
+    unread = _terms(wanted) + _bounds("evolution.bounds", wanted.bounds)
     if fitness is not None and not unread:
         _tried(lambda: make_fitness(fitness), problems, "evolution.fitness")
     problems += unread
+    if names is not None:
+        problems += _absent(wanted, names)
     if fitness is None or unread or names is None:
         return Linted(tuple(problems), ())
-    return Linted(tuple(problems), lint(fitness, None, relevance_columns(wanted), names))
+    return Linted(tuple(problems), lint(fitness, None, relevance_columns(wanted)))
 
 
-def _fitness(wanted: EvolutionSettings) -> list[str]:
-    """Return a line for each measure and each bound of the fitness that cannot be read."""
+def _terms(wanted: EvolutionSettings) -> list[str]:
+    """Return a line for each measure of the fitness that cannot be read."""
+    here = "evolution.fitness"
+    paged = "objectives" in (wanted.fitness or {})
     problems: list[str] = []
-    given = wanted.fitness or {}
-    for text in (*given.get("measures", ()), *([given["raised"]] if "raised" in given else ())):
-        _tried(partial(anatomy, text), problems, "evolution.fitness")
-    for name, text in given.get("objectives", {}).items():
-        here = f"evolution.fitness.objectives.{name}"
-        _tried(partial(parse_page_measure, text), problems, here)
-    problems += _bounds("evolution.bounds", wanted.bounds)
+    for text in written(wanted)[here]:
+        _tried(partial(parse_page_measure if paged else anatomy, text), problems, here)
     return problems
 
 
 def _bounds(here: str, bounds: Mapping[str, str]) -> list[str]:
+    """Return a line for each bound, and for each measure of one, that cannot be read."""
     problems: list[str] = []
     for name, text in bounds.items():
         _tried(partial(parse_bound, name, text), problems, here)
@@ -144,13 +147,13 @@ def _bounds(here: str, bounds: Mapping[str, str]) -> list[str]:
     return problems
 
 
-def _acceptance(wanted: EvolutionSettings, names: Names | None) -> list[str]:
-    """Return a line for each bound of acceptance that cannot be read or held."""
-    here = "evolution.acceptance"
-    problems = _bounds(here, wanted.acceptance)
-    if problems or names is None:
-        return problems
-    return [f"{here}: {line}" for line in unknown(map(anatomy, wanted.acceptance), names)]
+def _absent(wanted: EvolutionSettings, names: Names) -> list[str]:
+    """Return a line for each column and each grouping that is read and is not there."""
+    return [
+        f"{here}: {line}"
+        for here, texts in written(wanted).items()
+        for line in unknown(readable(texts), names)
+    ]
 
 
 def _tried(make: Callable[[], Made], problems: list[str], here: str = "") -> Made | None:

@@ -18,8 +18,9 @@ from cascade.config.evolution_settings import EvolutionSettings
 from cascade.errors import InputError
 from cascade.features.formula import parse_formula
 from cascade.training.evolution.constraints import parse_bound
+from cascade.training.evolution.findings import Finding, refuse, refused_first
 from cascade.training.evolution.fitness import FitnessSettings, make_fitness
-from cascade.training.evolution.lint import Finding, lint, lint_bounds, lint_inputs, refuse
+from cascade.training.evolution.lint import lint, lint_bounds, lint_inputs
 from cascade.training.evolution.market_problem import (
     MarketProblem,
     MarketSettings,
@@ -105,7 +106,7 @@ def findings_of(
     found = lint(fitness, market.parts["train"].listings, relevance)
     found += lint_bounds(market.parts, bounds, relevance)
     found += lint_inputs(market.parts["train"])
-    return tuple(sorted(found, key=lambda finding: not finding.refused))
+    return refused_first(found)
 
 
 def relevance_columns(wanted: EvolutionSettings) -> frozenset[str]:

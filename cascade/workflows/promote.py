@@ -133,7 +133,10 @@ def rollback_config(config: Config) -> dict[str, tuple[int, int]]:
     Raises:
         NotFoundError: If a stage has no previous model.
         ChecksumError: If a previous model is damaged.
-        ConfigError: If a service could not open the previous policy with these settings.
+        ConfigError: If the table asks for a point that the previous policy does not have, or for
+            looser bounds.
+        FingerprintError: If the previous policy is none, or was made for other inputs or
+            objectives.
     """
     registry = registry_of(config)
     names = _names(config)

@@ -215,7 +215,7 @@ def _fixed(
 def _anew(models: LoggedModels, cascade: Cascade, request: LoggedRequest) -> Replayed:
     try:
         order, scores = _ranked(models, cascade, request)
-    except CascadeError as error:
+    except (CascadeError, _Missing) as error:
         return Replayed(request.query_id, Verdict.UNREPLAYABLE, str(error))
     found = _compared(request, order, scores, "")
     if found.verdict is Verdict.DIFFERING:
@@ -234,7 +234,11 @@ def _anew(models: LoggedModels, cascade: Cascade, request: LoggedRequest) -> Rep
 def _ranked(
     models: LoggedModels, cascade: Cascade, request: LoggedRequest
 ) -> tuple[Int32, Float32]:
-    """Return the order and scores of a request that has all the time there is."""
+    """Return the order and scores of a request that has all the time there is.
+
+    Raises:
+        _Missing: If the log does not say by which policy it was served.
+    """
     schema = cascade.documents.schema
     filters = filters_of(request, schema)
     listing = candidates_of(request, cascade.documents, filters)
@@ -246,10 +250,17 @@ def _ranked(
         pinned = admitted_of(request, cascade.documents, filters)
         pins = Admission(pinned, request.collapse) if pinned is not None else NOTHING_ADMITTED
         depth = max(len(listing), 1)
-        policy = "" if request.business is None else request.business.model
-        business = models.business(policy, schema)
+        business = models.business(_policy(models.config, request), schema)
         fixed = unhurried(replace(cascade, stages=stages, business=business, size=depth))
         listing, _, _ = fixed.reorder(listing, pins=pins)
     place = {doc_id: at for at, doc_id in enumerate(request.candidates)}
     order = np.array([place[doc_id] for doc_id in listing.ids()], dtype=np.int32)
     return order, listing.scores
+
+
+def _policy(config: Config, request: LoggedRequest) -> str:
+    """Return the bundle of the policy that served a request, "" for the linear blend."""
+    found = "" if request.business is None else request.business.model
+    if found is None and "model" in (config.settings.business or {}):
+        raise _Missing("the log does not name the policy's version")
+    return found or ""

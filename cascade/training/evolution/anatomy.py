@@ -53,16 +53,15 @@ class Anatomy:
         columns: What it adds up or looks for.
         groups: By what it groups.
         where: The column that requests must have a row above 0 in; "" asks for none.
-        cutoff: The last rank that counts, None without one.
-        flat: Whether it stays as it is when rows change places within the cutoff.
+        flat: The last of the first ranks within which rows may change places without changing
+            it; 0 where each rank counts.
         rising: Whether it rises as rows that count come earlier.
     """
 
     columns: frozenset[str]
     groups: frozenset[str]
     where: str
-    cutoff: int | None
-    flat: bool
+    flat: int
     rising: bool
 
     @property
@@ -87,12 +86,10 @@ def anatomy(text: str) -> Anatomy:
     found = (getattr(inner, name, None) for name in ("gain", "column", "name"))
     read = frozenset(name for name in found if isinstance(name, str))
     grouped = isinstance(inner, _GROUPED)
-    cutoff = getattr(inner, "cutoff", None)
     return Anatomy(
         columns=frozenset() if grouped else read,
         groups=read if grouped else frozenset(),
         where=str(getattr(measure, "where", "")),
-        cutoff=cutoff,
-        flat=isinstance(inner, _FLAT) and cutoff != 1,
+        flat=inner.cutoff if isinstance(inner, _FLAT) and inner.cutoff > 1 else 0,
         rising=not isinstance(inner, PagePosition),
     )

@@ -168,16 +168,16 @@ def load_function(name: str) -> PlainFunction:
     """Return the function that "module:function" names.
 
     Raises:
-        InputError: If there is none.
+        InputError: If there is none, or its module cannot be imported.
     """
     module, _, attribute = name.partition(":")
     try:
         function = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
+    except Exception as error:  # Whatever a module of somebody else raises.
         raise InputError(
-            f"fitness function {name!r}: {error}; accepted is 'module:function', a function from "
-            "cascade.market's Ranked to one number a child"
-        ) from None
+            f"fitness function {name!r}: {type(error).__name__}: {error}; accepted is "
+            "'module:function', a function from cascade.market's Ranked to one number a child"
+        ) from error
     if not callable(function):
         raise InputError(f"fitness function {name!r}: is {function!r}, which is no function")
     return PlainFunction(name, function)

@@ -8,43 +8,16 @@ from typing import TypeVar
 
 import numpy as np
 
-from cascade.errors import RefusedError, nearest
+from cascade.errors import InputError, nearest
 from cascade.market import Listings
 from cascade.training.evolution.anatomy import Anatomy, Names, anatomy
 from cascade.training.evolution.constraints import Bound, parse_bound
+from cascade.training.evolution.findings import Finding, refused_first
 from cascade.training.evolution.fitness import FitnessSettings
 from cascade.training.evolution.samples import Sample, measured
 
 RELEVANCE_COLUMNS = frozenset({"gain", "grade", "purchase", "click"})
 Part = TypeVar("Part", bound=str)
-CODES = (
-    "flat-relevance",
-    "idle-bound",
-    "idle-input",
-    "no-column",
-    "no-positives",
-    "no-relevance",
-    "plain-function",
-    "unmet-bound",
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Tell one thing that is wrong.
-
-    Attributes:
-        code: Names the kind of finding, one of `CODES`; what `allow` takes.
-        message: What is wrong, why, and what to do.
-        refused: Whether a search does not begin unless it is allowed.
-    """
-
-    code: str
-    message: str
-    refused: bool = True
-
-    def __str__(self) -> str:
-        return f"{self.code}: {self.message}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +43,6 @@ def lint(
     settings: FitnessSettings,
     listings: Listings | None = None,
     relevance: Collection[str] = RELEVANCE_COLUMNS,
-    names: Names | None = None,
 ) -> tuple[Finding, ...]:
     """Return what is wrong with a fitness, the refused first.
 
@@ -78,10 +50,9 @@ def lint(
         settings: The fitness as it is written.
         listings: The training requests, so that columns can be looked at.
         relevance: The columns that say what shoppers want.
-        names: What measures may read, where there are no listings to tell.
 
     Raises:
-        InputError: If a measure or a bound cannot be read.
+        InputError: If a measure or a bound cannot be read, or reads what the listings have not.
     """
     clauses = _clauses(settings)
     relevant = [c for c in clauses if c.parts.speaks(c.raised, relevance)]
@@ -107,13 +78,12 @@ def lint(
     if relevant and others and all(clause.parts.flat for clause in relevant):
         found.append(_flat(relevant, others))
     found += _idle_bounds(clauses)
-    known = names if listings is None else Names.of(listings)
-    if known is not None:
-        lines = unknown((clause.parts for clause in clauses), known)
-        found += [Finding("no-column", line) for line in lines]
     if listings is not None:
+        absent = unknown((clause.parts for clause in clauses), Names.of(listings))
+        if absent:
+            raise InputError("fitness: " + "\n  ".join(absent))
         found += _without_positives(clauses, listings, relevance)
-    return _refused_first(found)
+    return refused_first(found)
 
 
 def lint_bounds(
@@ -121,7 +91,7 @@ def lint_bounds(
     bounds: Sequence[Bound],
     relevance: Collection[str] = RELEVANCE_COLUMNS,
 ) -> tuple[Finding, ...]:
-    """Return the bounds that the order of relevance itself breaks, the refused first.
+    """Return the bounds that the order of relevance breaks or leaves undefined, the refused first.
 
     Args:
         parts: The requests by part.
@@ -133,13 +103,16 @@ def lint_bounds(
     """
     texts = [bound.measure for bound in bounds]
     base = {part: measured(s, s.scores[:, None], texts) for part, s in parts.items()}
-    found = []
+    found: list[Finding] = []
     for bound in bounds:
-        values = {part: float(at[bound.measure][0]) for part, at in base.items()}
+        every = {part: float(at[bound.measure][0]) for part, at in base.items()}
+        values = {part: value for part, value in every.items() if np.isfinite(value)}
         outside = {part: value for part, value in values.items() if not bound.holds(value, value)}
+        if len(values) < len(every):
+            found.append(_undefined(bound, [part for part in every if part not in values]))
         if outside:
             found.append(_unmet(bound, outside, relevance))
-    return _refused_first(found)
+    return refused_first(found)
 
 
 def lint_inputs(training: Sample) -> tuple[Finding, ...]:
@@ -154,21 +127,6 @@ def lint_inputs(training: Sample) -> tuple[Finding, ...]:
         for name, column in zip(training.names, training.inputs.T, strict=True)
         if np.ptp(column) == 0
     )
-
-
-def refuse(findings: Iterable[Finding], allow: Collection[str] = ()) -> None:
-    """Refuse a search for its findings, but for the codes that are allowed.
-
-    Raises:
-        RefusedError: With every finding that is left.
-    """
-    left = [finding for finding in findings if finding.refused and finding.code not in allow]
-    if left:
-        codes = ", ".join(sorted({f'"{finding.code}"' for finding in left}))
-        lines = "\n  ".join(str(finding) for finding in left)
-        raise RefusedError(
-            f"the fitness is refused (evolution.allow = [{codes}] lets it through):\n  {lines}"
-        )
 
 
 def unknown(parts: Iterable[Anatomy], names: Names) -> list[str]:
@@ -215,15 +173,13 @@ def _clauses(settings: FitnessSettings) -> list[_Clause]:
 
 
 def _flat(relevant: Sequence[_Clause], others: Sequence[_Clause]) -> Finding:
-    cutoff = max(clause.parts.cutoff or 0 for clause in relevant)
-    page = f"the first {cutoff} ranks" if cutoff else "the list"
-    last = f"rank {cutoff}" if cutoff else "the last rank"
+    last = max(clause.parts.flat for clause in relevant)
     return Finding(
         "flat-relevance",
-        f"{_listed(relevant)} does not change when rows change places within {page}, and it is "
-        f"all that speaks for relevance: a search that raises {_listed(others)} may move what "
-        f"shoppers want from rank 1 to {last} and lose nothing; add a measure that falls with "
-        "each rank, such as nDCG@10 or MRR, or bound it",
+        f"{_listed(relevant)} does not change when rows change places within the first {last} "
+        f"ranks, and it is all that speaks for relevance: a search that raises {_listed(others)} "
+        f"may move what shoppers want from rank 1 to rank {last} and lose nothing; add a measure "
+        "that falls with each rank, such as nDCG@10 or MRR, or bound it",
     )
 
 
@@ -241,11 +197,19 @@ def _idle_bounds(clauses: Sequence[_Clause]) -> list[Finding]:
     ]
 
 
+def _undefined(bound: Bound, parts: Sequence[str]) -> Finding:
+    message = (
+        f"{bound}: {bound.measure} is undefined for every one of the {' and '.join(parts)} "
+        "requests, so the bound cannot be held there; take more requests, or another [split]"
+    )
+    return Finding("unmet-bound", message)
+
+
 def _unmet(bound: Bound, outside: Mapping[Part, float], relevance: Collection[str]) -> Finding:
     reached = ", ".join(f"{value:.4f} on {part}" for part, value in outside.items())
     wanted = anatomy(bound.measure).speaks(bound.at_least, relevance)
     why = (
-        "and it is the best order for relevance there is, so hardly any other keeps the bound; "
+        "and the stages rank by relevance alone, so few policies reach more; "
         "write it as a share of base, such as '>= 0.99 of base'"
         if wanted
         else "so a search begins outside of the bound, and has to find its way in"
@@ -268,10 +232,6 @@ def _without_positives(
             )
             found.append(Finding("no-positives", message))
     return found
-
-
-def _refused_first(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    return tuple(sorted(findings, key=lambda finding: not finding.refused))
 
 
 def _listed(clauses: Iterable[_Clause]) -> str:

@@ -1,6 +1,7 @@
 """What requests asked of a learned policy: kept by the log and its files, and replayed."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -117,8 +118,8 @@ def test_a_policy_that_is_gone_cannot_be_replayed_fixed(served, tmp_path):
     assert f"there is no model '{NAME}'" in report.first.reason
 
 
-def test_a_file_from_before_policies_were_learned_is_read(served, tmp_path):
-    config, _ = served
+def without_versions(config, folder):
+    """Copy the log as it was before it named the policy's version, and return its rows."""
     [path] = config.resolve(config.settings.log.path).glob("*.parquet")
     table = pq.read_table(path)
     rows = table.to_pylist()
@@ -127,7 +128,29 @@ def test_a_file_from_before_policies_were_learned_is_read(served, tmp_path):
     at = table.schema.get_field_index("business")
     business = pa.struct([field for field in table.schema.field(at).type if field.name != "model"])
     older = table.schema.set(at, pa.field("business", business))
-    pq.write_table(pa.Table.from_pylist(rows, schema=older), tmp_path / path.name)
+    pq.write_table(pa.Table.from_pylist(rows, schema=older), folder / path.name)
+    return rows
+
+
+def test_a_file_that_does_not_name_the_version_is_read(served, tmp_path):
+    rows = without_versions(served[0], tmp_path)
     found = list(RequestLog(tmp_path).requests())
-    assert [request.business.model for request in found] == [""] * len(rows)
+    assert [request.business.model for request in found] == [None] * len(rows)
+    assert [request.models.get("business") for request in found] == [None] * len(rows)
     assert [json.loads(row["preference"]) for row in rows] == [r.preference for r in found]
+
+
+def test_a_policy_that_the_log_does_not_name_cannot_be_replayed_fixed(served, tmp_path):
+    config, pages = served
+    without_versions(config, tmp_path)
+    requests = list(RequestLog(tmp_path).requests())
+    assert replay(config, requests).counts["reproduced"] == len(pages)
+    report = replay(config, requests, fixed=True)
+    assert report.counts["unreplayable"] == len(pages)
+    assert {r.reason for r in report.requests} == {"the log does not name the policy's version"}
+    # Where no policy is configured, none can be meant but the linear blend.
+    [plain] = (request for request in requests if request.query_id == "plain")
+    blend = opened_config(config.path.parent)
+    assert replay(blend, [plain], fixed=True).counts["reproduced"] == 1
+    named = replace(plain, business=replace(plain.business, model=""))
+    assert replay(config, [named], fixed=True).counts["unreplayable"] == 0

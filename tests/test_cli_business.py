@@ -5,9 +5,10 @@ import re
 
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 
 from cascade.cli import main
-from cascade.cli.business import _print_base, _print_front
+from cascade.cli.business import _print_base, _print_front, _print_table, _verdict
 from cascade.cli.console import console
 from cascade.training.evolution.hypervolume import Covered
 from cascade.workflows.evolve import EvolveReport
@@ -136,6 +137,37 @@ def test_front_says_which_names_mean_one_point(capsys):
     front = Front({"relevance": "MRR"}, {"relevance": 0.4}, (both,), *[covered] * 3, 4, {}, 9)
     _print_front(front, console())
     assert "balanced and relevance are one point" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["evolve", "front"])
+def test_a_page_that_cannot_be_written_is_refused_before_the_work(run, evolved, command, tmp_path):
+    page = tmp_path / "nowhere" / "front.html"
+    done = run(command, *EASY, options=["--html", str(page)])
+    assert done.exit_code == 3
+    assert f"there is no folder {page.parent}" in done.stderr
+    assert "is written" not in done.stdout
+
+
+def test_a_wide_table_is_printed_in_parts_that_fit():
+    out = Console(width=40, record=True)
+    names = ["a" * 8, "b" * 8, "c" * 8]
+    _print_table("measure", names, {"nDCG@10": ["0.1", "0.2", "0.3"]}, out)
+    lines = out.export_text().splitlines()
+    assert max(map(len, lines)) <= 40
+    headers = [line for line in lines if "measure" in line]
+    assert ["".join(c for c in "abc" if c * 8 in line) for line in headers] == ["ab", "c"]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [
+        (0.1, 0.3, "the policy covers more"),
+        (-0.3, -0.1, "the grid covers more"),
+        (-0.1, 0.1, "neither is shown to cover more"),
+    ],
+)
+def test_a_difference_of_hypervolumes_in_words(low, high, said):
+    assert _verdict(Covered((low + high) / 2, low, high)) == said
 
 
 def test_numbers_that_are_none_are_null(run, shop, evolved):

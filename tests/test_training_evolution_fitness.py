@@ -21,6 +21,10 @@ def shown_first(ranked):
     return ranked.listings.column("price")[rows].mean(axis=0)
 
 
+def no_number(ranked):
+    return np.arange(ranked.children) / np.array([1.0, np.nan])
+
+
 def wrong_shape(ranked):
     return np.zeros(3)
 
@@ -190,6 +194,12 @@ def test_a_plain_function_is_called_with_the_orders():
     assert "0x" not in repr(made)  # a checkpoint compares it across processes
     with pytest.raises(InputError, match=r"returned the shape \(3,\); accepted is \(1,\)"):
         values(fitness(function=f"{__name__}:wrong_shape"), orders((0, 0)))
+
+
+def test_a_function_that_returns_no_number_is_named_with_the_child():
+    made = fitness(function=f"{__name__}:no_number")
+    with pytest.raises(InputError, match=r"no_number.*returned nan for child 1 \(1 of 2"):
+        values(made, orders((0, 0), (1, 1)))
 
 
 @pytest.mark.parametrize("name", ["nowhere:f", "math:nothing", "math", "math:pi", ""])

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 import numpy as np
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 
@@ -27,6 +28,8 @@ from cascade.errors import InputError, RefusedError
 from cascade.evaluation.front_page import FrontPage, PagePoint, front_page
 from cascade.registry import Models
 from cascade.training.evolution.findings import Finding
+from cascade.training.evolution.front import BALANCED
+from cascade.training.evolution.hypervolume import Covered
 from cascade.workflows.evolve import EvolveReport, evolve, front_of_policy
 from cascade.workflows.policy_front import Front
 from cascade.workflows.policy_lint import Linted, lint_config
@@ -70,6 +73,7 @@ def evolve_command(
 ) -> None:
     """Search a policy; a killed search goes on where it was, and ends with the same weights."""
     config = chosen(config_path, overrides, name)
+    _check_page(html)
     with progress_bar() as progress:
         report = evolve(config, judgments, progress)
     if html is not None:
@@ -98,6 +102,7 @@ def front(
 ) -> None:
     """Show what each preference reaches on validation requests, and which points have names."""
     config = chosen(config_path, overrides, name)
+    _check_page(html)
     with progress_bar() as progress:
         label, found = front_of_policy(config, judgments, alias, progress)
     if html is not None:
@@ -160,23 +165,32 @@ def report(
         _print_report(found, console())
 
 
+def _check_page(html: Path | None) -> None:
+    """Refuse a page that could not be written, before the work whose result it would show.
+
+    Raises:
+        InputError: If its folder is not there.
+    """
+    if html is not None and not html.absolute().parent.is_dir():
+        raise InputError(f"--html {html}: there is no folder {html.parent}; make it first")
+
+
 def _print_evolved(report: EvolveReport, out: Console) -> None:
     # What was refused without being allowed has ended the search.
     _print_findings(report.findings, {finding.code for finding in report.findings}, out)
     _print_base(report, out)
-    seeds = _table("seed", "validation at the start", "at its best", "generation")
-    for found in report.seeds:
-        seeds.add_row(
-            str(found.seed), f"{found.start:.4f}", f"{found.best:.4f}", str(found.generation)
-        )
-    out.print(seeds)
+    rows = {
+        str(s.seed): [f"{s.start:.4f}", f"{s.best:.4f}", str(s.generation)] for s in report.seeds
+    }
+    _print_table("seed", ["validation at the start", "at its best", "generation"], rows, out)
     if len(report.seeds) > 1:
         out.print(f"standard deviation over seeds: {report.deviation:.4f}")
     _print_front(report.front, out)
     _print_served(report.points, report.requests["test"], out)
     out.print(f"{report.model} is written, {report.seconds:.1f} s")
     name = report.model.partition("/")[0]
-    first = next(point.name for point in report.points if not point.broken)
+    accepted = [point.name for point in report.points if not point.broken]
+    first = BALANCED if BALANCED in accepted else accepted[0]
     out.print(
         f'To serve it, set [business] model = "{name}" and, as preference, a point such as '
         f'"{first}"; the first version of a name is live at once, later ones after `cascade models '
@@ -186,12 +200,13 @@ def _print_evolved(report: EvolveReport, out: Console) -> None:
 
 
 def _print_base(report: EvolveReport, out: Console) -> None:
-    table = _table("order of relevance", *report.base)
-    table.add_row("requests", *(f"{count:,}" for count in report.requests.values()))
-    table.add_row("the stages trained on", *(f"{at.trained:,}" for at in report.base.values()))
+    rows = {
+        "requests": [f"{count:,}" for count in report.requests.values()],
+        "the stages trained on": [f"{at.trained:,}" for at in report.base.values()],
+    }
     for text in next(iter(report.base.values())).measures:
-        table.add_row(text, *(f"{at.measures[text]:.4f}" for at in report.base.values()))
-    out.print(table)
+        rows[text] = [f"{at.measures[text]:.4f}" for at in report.base.values()]
+    _print_table("order of relevance", list(report.base), rows, out)
     train, test = report.base["train"], report.base["test"]
     # Shares, for the parts are of unlike size.
     if train.trained / report.requests["train"] > test.trained / report.requests["test"]:
@@ -209,28 +224,35 @@ def _print_base(report: EvolveReport, out: Console) -> None:
 
 def _print_front(found: Front, out: Console) -> None:
     named = [point for point in found.points if point.names]
-    table = _table("validation", "base", *(", ".join(p.names) for p in named))
+    rows = {}
     for name, measure in found.measures.items():
         values = [found.base[name], *(point.values[name] for point in named)]
-        table.add_row(measure, *(f"{value:.4f}" for value in values))
+        rows[measure] = [f"{value:.4f}" for value in values]
     for name in found.measures:
-        shares = (f"{point.preference[name]:.2g}" for point in named)
-        table.add_row(f"share of {name}", "", *shares)
-    out.print(table)
+        rows[f"share of {name}"] = ["", *(f"{point.preference[name]:.2g}" for point in named)]
+    _print_table("validation", ["base", *(", ".join(p.names) for p in named)], rows, out)
     kept = sum(point.kept for point in found.points)
     ours, grid, more = found.hypervolume, found.grid, found.more
     out.print(
-        f"The base is the order of relevance. {kept} of {len(found.points)} preferences are not "
-        f"dominated on {found.requests:,} validation requests. "
+        "The base is the order of relevance; the guard and the bound on displacement, which hold "
+        f"where it is served, are not applied here. {kept} of {len(found.points)} preferences are "
+        f"not dominated on {found.requests:,} validation requests. "
         f"Hypervolume {ours.value:.4g} [{ours.low:.4g} {ours.high:.4g}], of a "
         f"grid of {found.blends:,} blends {grid.value:.4g} [{grid.low:.4g} {grid.high:.4g}], the "
-        f"difference on the same draws {more.value:+.4g} [{more.low:+.4g} {more.high:+.4g}]."
+        f"difference on the same draws {more.value:+.4g} [{more.low:+.4g} {more.high:+.4g}]: "
+        f"{_verdict(more)}."
     )
     rises = ", ".join(f"{name} {value:.2f}" for name, value in found.monotone.items())
     out.print(f"Rank correlation of a share with what it reaches: {rises}")
     for point in named:
         if len(point.names) > 1:
             out.print(f"{' and '.join(point.names)} are one point, with the same shares.")
+        missing = [name for name, share in point.preference.items() if not share]
+        if BALANCED in point.names and missing:
+            out.print(
+                f"{BALANCED} is the point whose lowest gain is highest, by what is reached; it has "
+                f"no share of {', '.join(missing)}."
+            )
     worth = [point.preference for point in found.points if point.kept and point.accepted]
     lacking = [name for name in found.measures if not any(shares[name] for shares in worth)]
     if lacking:
@@ -243,19 +265,18 @@ def _print_front(found: Front, out: Console) -> None:
 def _print_served(points: Sequence[Served], requests: int, out: Console) -> None:
     if not points:
         return
-    table = _table("as served, held out", "base", *(p.name for p in points))
+    rows = {}
     for text in points[0].measures:
         values = [points[0].base[text], *(p.measures[text] for p in points)]
-        table.add_row(text, *(f"{value:.4f}" for value in values))
+        rows[text] = [f"{value:.4f}" for value in values]
     rest = {
         "nDCG@10 lost": [f"{p.graded_loss:.2%}" for p in points],
         "surrogate gain lost": [f"{p.surrogate_loss:.2%}" for p in points],
         "listings held back": [f"{p.held_back:.1%}" for p in points],
         "rows moved > 10": [f"{p.moved:.1%}" for p in points],
     }
-    for name, shares in rest.items():
-        table.add_row(name, "", *shares)
-    out.print(table)
+    rows |= {name: ["", *shares] for name, shares in rest.items()}
+    _print_table("as served, held out", ["base", *(p.name for p in points)], rows, out)
     out.print(
         f"{requests:,} held-out requests; the base is the order of relevance. The guard bounds the "
         "surrogate gain that each listing loses; held back are listings in which it let less than "
@@ -267,15 +288,14 @@ def _print_served(points: Sequence[Served], requests: int, out: Console) -> None
 
 
 def _print_report(found: PolicyReport, out: Console) -> None:
-    table = _table("held out", *(system.name for system in found.systems))
-    goals = (f"{s.goal:.4f}" if np.isfinite(s.goal) else "broken" for s in found.systems)
-    table.add_row("goal", *goals)
-    for text in found.systems[0].measures:
-        table.add_row(text, *(f"{system.measures[text]:.4f}" for system in found.systems))
-    table.add_row("rows moved > 10", *(f"{system.moved:.1%}" for system in found.systems))
-    table.add_row("orders measured", *(f"{system.orders:,}" for system in found.systems))
-    table.add_row("gradients of orders", *(f"{system.gradients:,}" for system in found.systems))
-    out.print(table)
+    systems = found.systems
+    rows = {"goal": [f"{s.goal:.4f}" if np.isfinite(s.goal) else "broken" for s in systems]}
+    for text in systems[0].measures:
+        rows[text] = [f"{system.measures[text]:.4f}" for system in systems]
+    rows["rows moved > 10"] = [f"{system.moved:.1%}" for system in systems]
+    rows["orders measured"] = [f"{system.orders:,}" for system in systems]
+    rows["gradients of orders"] = [f"{system.gradients:,}" for system in systems]
+    _print_table("held out", [system.name for system in systems], rows, out)
     out.print(
         f"{found.requests:,} held-out requests, the bounds of serving not applied; a goal is "
         "broken where a bound of the fitness is."
@@ -297,13 +317,31 @@ def _print_report(found: PolicyReport, out: Console) -> None:
     _print_served(found.points, found.requests, out)
 
 
-def _table(first: str, *others: str) -> Table:
-    """Return a table whose texts are never cut, however narrow the console is."""
-    table = Table()
-    table.add_column(first, no_wrap=True)
-    for name in others:
-        table.add_column(name, overflow="fold")
-    return table
+def _print_table(
+    first: str, names: Sequence[str], rows: Mapping[str, Sequence[str]], out: Console
+) -> None:
+    """Print one column a name, in as many tables as the console needs to show them whole."""
+    widths = [max(map(cell_len, cells)) + 3 for cells in zip(names, *rows.values(), strict=True)]
+    room = out.width - max(map(cell_len, (first, *rows))) - 4
+    begin = 0
+    while begin < len(names):
+        end = begin + 1
+        while end < len(names) and sum(widths[begin : end + 1]) <= room:
+            end += 1
+        table = Table()
+        table.add_column(first, no_wrap=True)
+        for name in names[begin:end]:
+            table.add_column(name, overflow="fold")
+        for label, cells in rows.items():
+            table.add_row(label, *cells[begin:end])
+        out.print(table)
+        begin = end
+
+
+def _verdict(more: Covered) -> str:
+    if more.low > 0:
+        return "the policy covers more"
+    return "the grid covers more" if more.high < 0 else "neither is shown to cover more"
 
 
 def _print_linted(found: Linted, allowed: Collection[str], out: Console) -> None:

@@ -51,7 +51,11 @@ def list_models(
     if not rows:
         out.print(f"{registry.root} has no models; `cascade train --judgments FILE` makes them")
         return
-    table = Table("model", "kind", "features", "trained on", "aliases", "made")
+    table = Table()
+    # A version that is cut off names nothing.
+    table.add_column("model", no_wrap=True, min_width=max(len(row["name"]) for row in rows) + 5)
+    for title in ("kind", "features", "trained on", "aliases", "made"):
+        table.add_column(title, overflow="fold")
     for row in rows:
         made = time.strftime("%Y-%m-%d %H:%M", time.gmtime(row["created"]))
         table.add_row(

@@ -98,7 +98,7 @@ class EvolutionSettings(Settings):
     optimiser: Literal["one_plus_one", "nes", "canonical", "openai_es", "cma"] = Field(
         "openai_es", description="what moves the weights"
     )
-    sigma: Annotated[float, Field(gt=0)] = Field(
+    sigma: Annotated[float, Field(gt=0, le=100)] = Field(
         0.3, description="the standard deviation of the mutations, at the start"
     )
     learning_rate: Annotated[float, Field(gt=0)] | None = Field(

@@ -161,6 +161,12 @@ class PlainFunction:
                 f"{self.name}: returned the shape {found.shape}; accepted is "
                 f"({ranked.children},), one number a child"
             )
+        bad = np.flatnonzero(~np.isfinite(found))
+        if len(bad):
+            raise InputError(
+                f"{self.name}: returned {found[bad[0]]} for child {bad[0]} "
+                f"({len(bad)} of {ranked.children} children); accepted are finite numbers"
+            )
         return found
 
 

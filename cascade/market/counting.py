@@ -19,10 +19,10 @@ from cascade.errors import InputError, OptionalDependencyError
 # side, as in the transpose of a float32[c, m].
 Score = Callable[[Int64], Float32]
 _Chunk = TypeVar("_Chunk")
-# Scores of a block, 4 bytes each: they stay in a second-level cache.
-BLOCK = 100_000
+# Scores of a block, 4 bytes each: they stay in the cache, and work that holds the lock is little.
+BLOCK = 400_000
 # So many times a thread takes work: a hand-over costs as much as some requests.
-SHARES = 4
+SHARES = 2
 # From this many rows of a listing on, the listing is better sorted than counted.
 MANY = 192
 

@@ -28,11 +28,16 @@ def _reached(row: Float32, limit: np.float32) -> np.int32:
 
 
 @_compiled
-def _beaten(row: Float32, places: Int64, depth: int, counts: Int32) -> None:
-    """Write how many scores of a listing beat those at some places, int32[m].
+def _beaten(row: Float32, places: Int64, depth: int, counts: Int32, near: Int32) -> int:
+    """Return how many of some rows fewer than `depth` beat, and write which, int32[m].
 
-    An equal score beats those after it. What `depth` or more scores beat may be counted short of
-    those equal ones.
+    Args:
+        row: float32[n], the scores of a listing.
+        places: int64[m], of the rows.
+        depth: How many.
+        counts: int32[m], how many scores beat each; an equal score beats those after it. Only those
+            of the rows that are `near` are right.
+        near: int32[m], the rows that fewer beat.
     """
     many = len(places)
     for first in range(0, many, 4):
@@ -49,14 +54,21 @@ def _beaten(row: Float32, places: Int64, depth: int, counts: Int32) -> None:
             threes = np.int32(threes + np.int32(score > three))
             fours = np.int32(fours + np.int32(score > four))
         counts[first], counts[second], counts[third], counts[fourth] = ones, twos, threes, fours
+    found = 0
     for some in range(many):
+        # Without a branch, which would be guessed wrong as often as not.
+        near[found] = some
+        found += np.int64(counts[some] < depth)
+    for at in range(found):
+        some = near[at]
         mine = row[places[some]]
         # Where only the row itself is as high as it is, nothing is equal to it.
-        if counts[some] < depth and _reached(row, mine) > counts[some] + 1:
+        if _reached(row, mine) > counts[some] + 1:
             equal = np.int32(0)
             for place in range(places[some]):
                 equal = np.int32(equal + np.int32(row[place] == mine))
             counts[some] += equal
+    return found
 
 
 @_compiled
@@ -69,15 +81,16 @@ def ranks(scores: Float32, counted: Counted, into: Int32) -> None:
         into: int32[m, c].
     """
     offsets, places, starts = counted
-    counts = np.empty(len(places), np.int32)
+    counts, near = np.empty(len(places), np.int32), np.empty(len(places), np.int32)
     for request in range(len(starts) - 1):
         begin, end = offsets[request], offsets[request + 1]
         first, last = starts[request], starts[request + 1]
+        mine = places[first:last]
         for child in range(len(scores)):
-            found = counts[first:last]
-            _beaten(scores[child, begin:end], places[first:last], end - begin, found)
+            # Fewer than all rows beat any of them.
+            _beaten(scores[child, begin:end], mine, end - begin, counts, near)
             for some in range(last - first):
-                into[first + some, child] = found[some] + 1
+                into[first + some, child] = counts[some] + 1
 
 
 @_compiled
@@ -94,15 +107,18 @@ def discounted(
         into: float64[q, c].
     """
     offsets, places, starts = counted
-    counts = np.empty(len(places), np.int32)
+    depth = len(weights)
+    # Ties may carry a row beyond the depth.
+    padded = np.zeros(depth + scores.shape[1])
+    padded[:depth] = weights
+    counts, near = np.empty(len(places), np.int32), np.empty(len(places), np.int32)
     for request in range(len(starts) - 1):
         begin, end = offsets[request], offsets[request + 1]
         first, last = starts[request], starts[request + 1]
+        mine, worth = places[first:last], gains[first:last]
         for child in range(len(scores)):
-            found = counts[first:last]
-            _beaten(scores[child, begin:end], places[first:last], len(weights), found)
+            found = _beaten(scores[child, begin:end], mine, depth, counts, near)
             total = 0.0
-            for some in range(last - first):
-                if found[some] < len(weights):
-                    total += gains[first + some] * weights[found[some]]
+            for at in range(found):
+                total += worth[near[at]] * padded[counts[near[at]]]
             into[request, child] = total

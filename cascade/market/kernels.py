@@ -58,7 +58,7 @@ def _beaten(row: Float32, places: Int64, depth: int, counts: Int32, near: Int32)
     for some in range(many):
         # Without a branch, which would be guessed wrong as often as not.
         near[found] = some
-        found += np.int64(counts[some] < depth)
+        found += int(counts[some] < depth)
     for at in range(found):
         some = near[at]
         mine = row[places[some]]

@@ -30,7 +30,16 @@ PAGES = [
     for path in sorted(ROOT.glob(pattern))
 ]
 PAGE_TIMEOUT_S = 600
-TRAINING_PAGES = {"docs/cli.md", "docs/clicks.md", "docs/training-pipeline.md", "docs/tuning.md"}
+LONG_PAGES = {
+    "docs/behaviour.md",
+    "docs/cli.md",
+    "docs/clicks.md",
+    "docs/events.md",
+    "docs/relevance-tests.md",
+    "docs/training-pipeline.md",
+    "docs/training.md",
+    "docs/tuning.md",
+}
 
 RUNNABLE = {"python", "bash", "console"}
 PARSERS = {"toml": tomllib.loads, "json": json.loads}
@@ -131,9 +140,9 @@ def run(page: str, blocks: list[Block], folders: dict[str, Path]) -> None:
 
 
 def marked(page: Path):
-    """Return a page as a parameter; those that train many times over wait for a full run."""
+    """Return a page as a parameter; those that train or start processes many times over wait for a full run."""
     name = str(page.relative_to(ROOT))
-    return pytest.param(page, id=name, marks=pytest.mark.full if name in TRAINING_PAGES else ())
+    return pytest.param(page, id=name, marks=pytest.mark.full if name in LONG_PAGES else ())
 
 
 @pytest.mark.parametrize("page", [marked(page) for page in PAGES])

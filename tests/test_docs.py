@@ -140,7 +140,7 @@ def run(page: str, blocks: list[Block], folders: dict[str, Path]) -> None:
 
 
 def marked(page: Path):
-    """Return a page as a parameter; those that train or start processes many times over wait for a full run."""
+    """Return a page as a parameter; those that train or start much wait for a full run."""
     name = str(page.relative_to(ROOT))
     return pytest.param(page, id=name, marks=pytest.mark.full if name in LONG_PAGES else ())
 

@@ -8,7 +8,7 @@ import pytest
 
 from cascade.errors import InputError, OptionalDependencyError
 from cascade.market import Listings, Ranked, parse_page_measure, ranked
-from cascade.market.counting import MANY, blocks, kernels_at_hand, write_ranks
+from cascade.market.counting import MANY, blocks, compiled, write_ranks
 
 
 def reference(offsets: np.ndarray, scores: np.ndarray) -> np.ndarray:
@@ -195,7 +195,7 @@ def test_where_nothing_compiled_can_be_kept_a_folder_is_asked_for(
     monkeypatch.delattr("cascade.market.kernels", raising=False)
     monkeypatch.setattr(numba, "njit", njit)
     with pytest.raises(InputError, match="set NUMBA_CACHE_DIR"):
-        kernels_at_hand()
+        compiled()
 
 
 def test_scores_of_double_width_rank_alike() -> None:

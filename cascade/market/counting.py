@@ -87,7 +87,7 @@ def write_ranks(block: Block, score: Score, into: Int32) -> None:
         OptionalDependencyError: If `numba` is not installed.
     """
     scores = _scores(block, score)
-    _kernels().ranks(scores, block.counted, into[block.at])
+    compiled().ranks(scores, block.counted, into[block.at])
 
 
 def discounted(block: Block, score: Score, gains: Float64, weights: Float64, into: Float64) -> None:
@@ -106,7 +106,7 @@ def discounted(block: Block, score: Score, gains: Float64, weights: Float64, int
     """
     scores = _scores(block, score)
     found = np.empty((len(block.requests), len(scores)))
-    _kernels().discounted(scores, block.counted, gains[block.at], weights, found)
+    compiled().discounted(scores, block.counted, gains[block.at], weights, found)
     into[block.requests] = found
 
 
@@ -121,17 +121,13 @@ def _scores(block: Block, score: Score) -> Float32:
     return scores
 
 
-def kernels_at_hand() -> None:
-    """Raise what counting would: before hours of other work rather than after them.
+def compiled() -> ModuleType:
+    """Return the compiled loops; called early, it refuses before hours of other work.
 
     Raises:
         OptionalDependencyError: If `numba` is not installed.
         InputError: If what it compiles can be kept nowhere.
     """
-    _kernels()
-
-
-def _kernels() -> ModuleType:
     try:
         from cascade.market import kernels
     except ModuleNotFoundError as error:

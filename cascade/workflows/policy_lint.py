@@ -16,7 +16,7 @@ from cascade.config import Config, schema_of
 from cascade.config.evolution_settings import EvolutionSettings
 from cascade.errors import ConfigError, InputError, nearest
 from cascade.market import parse_page_measure
-from cascade.market.counting import kernels_at_hand
+from cascade.market.counting import compiled
 from cascade.training.evolution.anatomy import Names, anatomy
 from cascade.training.evolution.constraints import parse_bound
 from cascade.training.evolution.findings import Finding, refuse
@@ -80,7 +80,7 @@ def check_search(config: Config) -> None:
     if found.problems:
         raise ConfigError(str(config.path), found.problems)
     refuse(found.findings, config.settings.evolution.allow)
-    kernels_at_hand()
+    compiled()
     hypervolume(np.ones((1, 2)), np.zeros(2))
     _, raw = without_policy(config)
     _, shape = build_shape(raw, schema_of(config))

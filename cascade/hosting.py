@@ -69,6 +69,7 @@ class BulkOptions:
         backoff_s: How long to wait before the first of these, doubled each time.
         skip: How many documents, counted from the first, an earlier run has had acknowledged;
             they are passed over.
+        skip_refused: How many of these the server refused for what they are.
     """
 
     documents: int = 1_000
@@ -77,6 +78,7 @@ class BulkOptions:
     retries: int = 16
     backoff_s: float = 0.1
     skip: int = 0
+    skip_refused: int = 0
 
 
 @dataclass(frozen=True, slots=True)

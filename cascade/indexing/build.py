@@ -240,7 +240,11 @@ class _Build:
         return stuck and isinstance(error, EngineError) and not passing
 
     def _fill(self, files: Sequence[Path], quarantine: Quarantine) -> Filling:
-        bulk = replace(self.options.bulk, skip=self.checkpoint.acknowledged)
+        bulk = replace(
+            self.options.bulk,
+            skip=self.checkpoint.acknowledged,
+            skip_refused=len(self.checkpoint.refused),
+        )
         meter = Meter(files)
         reading = read_analysed(
             files, self.schema, quarantine, meter=meter, beside=self.options.beside

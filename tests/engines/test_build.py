@@ -20,7 +20,7 @@ import pytest
 from cascade.candidates import Query
 from cascade.catalogue import Catalogue
 from cascade.config import load_config, open_host, schema_of, store_of
-from cascade.errors import EngineError
+from cascade.errors import EngineError, EngineUnavailableError, NotFoundError
 from cascade.filters import parse
 from cascade.hosting import BulkOptions, Place
 from cascade.indexing import Files, OnError, build
@@ -213,6 +213,40 @@ def test_a_node_that_stays_away_ends_the_build_and_the_next_goes_on(node, tmp_pa
     report = build_index(config, source.paths)
     assert report.resumed == acknowledged
     assert_whole(config, report.generation, DOCUMENTS)
+
+
+def test_what_a_killed_node_took_is_there_before_a_writer_ends(node, tmp_path):
+    """Solr ignores commits while it replays its log, and answers as if it had carried them out."""
+    config = configured(tmp_path, node.kind, node.process.url)
+    schema, host = schema_of(config), open_host(config)
+    place = Place(f"{config.settings.engine.index}-000001", tmp_path)
+    host.create(place, schema, {"made_by": "cascade"})
+    documents = [schema.document(document(number)) for number in range(DOCUMENTS)]
+    first = host.open_writer(place, schema, BulkOptions(documents=500))
+    for row, one in enumerate(documents):
+        first.add(row, one, {})
+    while first.acknowledged < DOCUMENTS:
+        time.sleep(0.01)
+    node.kill()
+    first.abandon()
+    node.revive()
+    second = _once_loaded(lambda: host.open_writer(place, schema, BulkOptions(skip=DOCUMENTS)))
+    for row, one in enumerate(documents):
+        second.add(row, one, {})
+    second.finish()
+    assert host.state(place).documents == DOCUMENTS
+    host.drop(place)
+    host.close()
+
+
+def _once_loaded(ask):
+    """Return an answer of a server that has just come up and may still load its indexes."""
+    for _ in range(600):
+        try:
+            return ask()
+        except (EngineUnavailableError, NotFoundError):
+            time.sleep(0.1)
+    return ask()
 
 
 def _acknowledged(store) -> int:

@@ -134,8 +134,8 @@ class RestHost:
         card = self._own(place.name, "filled")
         stop = threading.Event()
 
-        def complete(least: int, most: int) -> None:
-            self._complete(card, least, most)
+        def complete(expected: int) -> None:
+            self._complete(card, expected)
 
         sender = BulkSender(self._client, card.name, options, stop)
         return RestBulkWriter(sender, lines_of(schema), options, stop, complete)
@@ -346,7 +346,7 @@ class RestHost:
             "POST", f"{at(name)}/_refresh", params={"filter_path": "error,_shards"}
         )
 
-    def _complete(self, card: Card, least: int, most: int) -> None:
+    def _complete(self, card: Card, expected: int) -> None:
         """Lay a filled index out for being searched, and check that all of it is there."""
         name = card.name
         if self._own(name, "filled").identity != card.identity:
@@ -367,10 +367,9 @@ class RestHost:
         documents, failed = counted(self._client, card)
         if failed:
             raise EngineError(f"{failed} parts of {name!r} do not answer; see the server's log")
-        if not least <= documents <= most:
-            wanted = f"{most}" if least == most else f"{least} to {most}"
+        if documents != expected:
             raise EngineError(
-                f"{name!r} holds {documents} documents, but {wanted} were taken; are there two "
+                f"{name!r} holds {documents} documents, but {expected} were taken; are there two "
                 "with one id, or does another write into it?"
             )
 

@@ -30,7 +30,7 @@ class RestBulkWriter:
         options: How much at once.
         stop: What ends the sender's waiting when it is set.
         complete: Makes the index ready to be searched, as often as it is called; told how many
-            documents must be in it, at least and at most.
+            documents must be in it.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class RestBulkWriter:
         lines: Lines,
         options: BulkOptions,
         stop: threading.Event,
-        complete: Callable[[int, int], None],
+        complete: Callable[[int], None],
     ) -> None:
         self._sender = sender
         self._lines = lines
@@ -111,10 +111,9 @@ class RestBulkWriter:
         self._threads.shutdown(wait=True)
         self._ended = True
         self._raise_failure()
-        most = self._acknowledged - len(self._rejected)
-        # What an earlier run was refused is not known here: of `skip` documents some may be absent.
-        least = max(0, most - self._options.skip)
-        self._sender.outlast(lambda: self._complete(least, most))
+        refused = self._options.skip_refused + len(self._rejected)
+        expected = self._acknowledged - refused
+        self._sender.outlast(lambda: self._complete(expected))
 
     def abandon(self) -> None:
         """Stop; nothing sends any more when this returns. The index keeps what it has taken."""

@@ -107,13 +107,12 @@ class SolrHost:
         stop = threading.Event()
         command = commands_of(index, schema)
 
-        def complete(least: int, most: int) -> None:
-            index.commit(soft=False)
-            count, _ = index.count()
-            if not least <= count <= most:
+        def complete(expected: int) -> None:
+            count = index.commit_at_least(expected, stop)
+            if count != expected:
                 raise EngineError(
-                    f"{place.name!r} holds {count} documents after {least} to {most} were taken; "
-                    "are two documents of one id among them, or does another write to it?"
+                    f"{place.name!r} holds {count} documents, but {expected} were taken; are there "
+                    "two with one id, or does another write into it?"
                 )
 
         sender = BatchSender(index, options, stop)

@@ -9,6 +9,8 @@ the whole request is refused.
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
@@ -31,6 +33,9 @@ from cascade.hosting import GENERATION_FIELD, RAW_FIELD
 
 TURNS = 4
 """How often a request follows an index that changes its name."""
+
+REPLAY_S, REPLAY_LOOK_S = 120.0, 0.2
+"""How long a server that came back may replay its log, and how often it is looked at, seconds."""
 
 _UPDATES = frozenset({BAD_REQUEST, NOT_FOUND, CONFLICT, 500})
 _MADE_BY, _US = "made_by", "cascade"
@@ -296,6 +301,20 @@ class SolrIndex:
         # A swap in between means that another core was told.
         if self._holders.swaps and (now := self._path(fresh=True)) != before:
             ask(now)
+
+    def commit_at_least(self, least: int, stop: threading.Event) -> int:
+        """Commit hard until searches see at least so many documents, and return how many they see.
+
+        A core that replays its log after its server died ignores commits and says nothing of it,
+        and what it takes meanwhile is seen when it is done. Fewer documents than `least` are
+        returned if they are not there after `REPLAY_S`, or when `stop` is set.
+        """
+        until = time.monotonic() + REPLAY_S
+        while True:
+            self.commit(soft=False)
+            count, _ = self.count()
+            if count >= least or time.monotonic() > until or stop.wait(REPLAY_LOOK_S):
+                return count
 
     def mark(self, marker: Marker) -> None:
         """Write the marker of an index that has just been made."""

@@ -12,7 +12,7 @@ import orjson
 
 from cascade.engines._server.sending import UNSENDABLE, wait_s
 from cascade.engines._solr.fields import fields_of_managed
-from cascade.engines._solr.index import SolrIndex
+from cascade.engines._solr.index import SolrIndex, T
 from cascade.engines.asking import cleaned
 from cascade.engines.mappings import document_solr
 from cascade.errors import DeadlineError, EngineError, EngineUnavailableError
@@ -101,18 +101,31 @@ class BatchSender:
     def _patiently(self, items: Sequence[Item]) -> str:
         """Send until there is room; return why the server refused, "" if it did not."""
         commands = [item.command for item in items]
-        for attempt in range(1, self._options.retries + 2):
+        try:
+            return self.outlast(lambda: self._index.send(commands))
+        except EngineUnavailableError as error:
+            raise EngineUnavailableError(
+                f"{len(items)} documents for {self._index.name!r} were sent "
+                f"{self._options.retries + 1} times without being taken, the last time because: "
+                f"{error}"
+            ) from error
+
+    def outlast(self, work: Callable[[], T]) -> T:
+        """Do what may be done twice, again while the server cannot be reached or has no room.
+
+        Raises:
+            EngineUnavailableError: If that is so to the last.
+        """
+        for attempt in range(1, self._options.retries + 1):
             try:
-                return self._index.send(commands)
-            except (EngineUnavailableError, DeadlineError) as error:
-                if attempt > self._options.retries:
-                    raise EngineUnavailableError(
-                        f"{len(items)} documents for {self._index.name!r} were sent {attempt} "
-                        f"times without being taken, the last time because: {error}"
-                    ) from error
-            if self._stop.wait(wait_s(self._options.backoff_s, attempt)):
-                raise EngineError(f"filling {self._index.name!r} was stopped")
-        raise AssertionError("the last attempt returns or raises")
+                return work()
+            except (EngineUnavailableError, DeadlineError):
+                if self._stop.wait(wait_s(self._options.backoff_s, attempt)):
+                    raise EngineError(f"filling {self._index.name!r} was stopped") from None
+        try:
+            return work()
+        except DeadlineError as error:
+            raise EngineUnavailableError(str(error)) from error
 
 
 def _named(items: Sequence[Item], why: str) -> Item | None:
@@ -133,8 +146,8 @@ class SolrBulkWriter:
         commands: Gives the command of a document.
         options: How much at once.
         stop: Ends the waiting of `sender` when it is set.
-        complete: Makes the index ready to be searched; told how many documents must be in it, at
-            least and at most.
+        complete: Makes the index ready to be searched, as often as it is called; told how many
+            documents must be in it.
     """
 
     def __init__(
@@ -143,7 +156,7 @@ class SolrBulkWriter:
         commands: Commands,
         options: BulkOptions,
         stop: threading.Event,
-        complete: Callable[[int, int], None],
+        complete: Callable[[int], None],
     ) -> None:
         self._sender = sender
         self._commands = commands
@@ -213,9 +226,9 @@ class SolrBulkWriter:
                 self._settle()
         self._ended = True
         self._threads.shutdown(wait=True)
-        most = self._acknowledged - len(self._rejected)
-        # What an earlier run was refused is not known here: of `skip` documents some may be absent.
-        self._complete(max(0, most - self._options.skip), most)
+        refused = self._options.skip_refused + len(self._rejected)
+        expected = self._acknowledged - refused
+        self._sender.outlast(lambda: self._complete(expected))
 
     def abandon(self) -> None:
         """Stop; nothing sends any more when this returns. The index keeps what it has taken."""

@@ -77,10 +77,10 @@ def read(path: Path) -> Rows:
 
 def fitness(rows: Rows, weights: Float64, threads: int, gain: str = "gain") -> Float64:
     """Return nDCG@10 of each child's weights, float64[c]."""
-    children = weights.astype(np.float32)
+    children = np.ascontiguousarray(weights.T, np.float32)
     orders = ranked(
         rows.listings,
-        lambda asked: (children @ rows.matrix.take(asked, axis=0).T).T,
+        lambda asked: rows.matrix.take(asked, axis=0) @ children,
         threads,
         children=len(weights),
     )

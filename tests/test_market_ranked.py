@@ -145,17 +145,30 @@ def test_many_blocks_count_as_one() -> None:
 
 
 @pytest.mark.parametrize("length", [1, 7, 8, 9, 100, 300])
+@pytest.mark.parametrize("children", [1, 15, 16, 17, 48])
 @pytest.mark.parametrize("column_order", [False, True])
-def test_equal_scores_by_their_place(length: int, column_order: bool) -> None:
+def test_equal_scores_by_their_place(length: int, children: int, column_order: bool) -> None:
     rng = np.random.default_rng(length)
     offsets = np.arange(0, 12 * length + 1, length, dtype=np.int64)
-    scores = rng.integers(-1, 3, (12 * length, 6)).astype(np.float32)
+    scores = rng.integers(-1, 3, (12 * length, children)).astype(np.float32)
     rows = np.flatnonzero(rng.random(12 * length) < 0.3)
-    found = np.zeros((len(rows), 6), np.int32)
+    found = np.zeros((len(rows), children), np.int32)
     asked = np.asfortranarray(scores) if column_order else scores
-    for block in blocks(offsets, rows, 6):
+    for block in blocks(offsets, rows, children):
         write_ranks(block, lambda rows: asked[rows], found)
     np.testing.assert_array_equal(found, reference(offsets, scores)[rows])
+
+
+@pytest.mark.parametrize("column_order", [False, True])
+def test_parts_of_wider_scores_rank_as_copies_of_them(column_order: bool) -> None:
+    listings, scores = drawn(15, 40, 0.3, 60)
+    wide = np.asfortranarray(scores) if column_order else scores
+    for part in (slice(0, 32), slice(3, 40), slice(0, 60, 2), slice(None, None, -1)):
+        seen, copied = ranked(listings, wide[:, part]), ranked(listings, wide[:, part].copy())
+        np.testing.assert_array_equal(seen.hit_ranks("gain"), copied.hit_ranks("gain"))
+        expected = reference(listings.offsets, scores[:, part])
+        hits = np.flatnonzero(listings.columns["gain"] > 0)
+        np.testing.assert_array_equal(seen.hit_ranks("gain"), expected[hits])
 
 
 @pytest.mark.parametrize("cutoff", [1, 3, 10, None])
@@ -189,7 +202,7 @@ def test_where_nothing_compiled_can_be_kept_a_folder_is_asked_for(
     numba = pytest.importorskip("numba")
 
     def njit(**options: object) -> object:
-        raise RuntimeError("cannot cache function '_reached': no locator available")
+        raise RuntimeError("cannot cache function 'ranks': no locator available")
 
     monkeypatch.delitem(sys.modules, "cascade.market.kernels", raising=False)
     monkeypatch.delattr("cascade.market.kernels", raising=False)

@@ -15,8 +15,7 @@ import numpy as np
 from cascade.candidates import Float32, Float64, Int32, Int64
 from cascade.errors import InputError, OptionalDependencyError
 
-# From rows, int64[m], to their scores, float32[m, c]: not copied where those of a child lie side by
-# side, as in the transpose of a float32[c, m].
+# From rows, int64[m], to their scores, float32[m, c].
 Score = Callable[[Int64], Float32]
 _Chunk = TypeVar("_Chunk")
 # Scores of a block, 4 bytes each: they stay in the cache, and work that holds the lock is little.
@@ -86,8 +85,7 @@ def write_ranks(block: Block, score: Score, into: Int32) -> None:
         InputError: If a score is NaN or infinite.
         OptionalDependencyError: If `numba` is not installed.
     """
-    scores = _scores(block, score)
-    compiled().ranks(scores, block.counted, into[block.at])
+    compiled().ranks(_scores(block, score), block.counted, into[block.at])
 
 
 def discounted(block: Block, score: Score, gains: Float64, weights: Float64, into: Float64) -> None:
@@ -105,19 +103,21 @@ def discounted(block: Block, score: Score, gains: Float64, weights: Float64, int
         OptionalDependencyError: If `numba` is not installed.
     """
     scores = _scores(block, score)
-    found = np.empty((len(block.requests), len(scores)))
+    found = np.empty((len(block.requests), into.shape[1]))
     compiled().discounted(scores, block.counted, gains[block.at], weights, found)
     into[block.requests] = found
 
 
 @np.errstate(over="ignore", invalid="ignore")
 def _scores(block: Block, score: Score) -> Float32:
-    """Return the scores of a block, float32[c, n]."""
-    scores = np.ascontiguousarray(score(block.rows).T, np.float32)
-    flat = scores.reshape(-1)
+    """Return the scores of a block, float32[n, c], those of a row or of a child side by side."""
+    scores = np.asarray(score(block.rows), np.float32)
+    if not scores.flags.c_contiguous:
+        scores = np.ascontiguousarray(scores.T).T
+    flat = scores.ravel("K")
     # The sum of squares is not finite if one score is not.
     if not math.isfinite(flat.dot(flat)):
-        check_finite(scores.T)
+        check_finite(scores)
     return scores
 
 

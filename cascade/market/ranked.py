@@ -210,7 +210,7 @@ def ranked(
         scores: One column a child; the higher comes first. Or a function that gives them for
             rows, int64[m]: it is asked for a block of requests at a time, which never leave the
             cache, and again for each column that is counted; `children` then says how many. Either
-            is fastest as the transpose of a contiguous float32[c, n].
+            is fastest where the scores of a row lie side by side.
         threads: How many threads score, count and sort; None means one for each core.
         children: How many columns a function gives.
 
@@ -230,13 +230,13 @@ def ranked(
             f"scores have the shape {list(scores.shape)}; accepted: one row for each of the "
             f"{len(listings)} rows of the listings, and one column a child"
         )
-    known = np.ascontiguousarray(scores.T, np.float32)
-    return Ranked(listings, lambda rows: _taken(known, rows).T, len(known), many)
+    known = np.asarray(scores, np.float32)
+    return Ranked(listings, lambda rows: _taken(known, rows), known.shape[1], many)
 
 
 def _taken(scores: Float32, rows: Int64) -> Float32:
-    """Return the columns of some rows, float32[c, m]; those that follow each other as a view."""
+    """Return the scores of some rows, float32[m, c]; those that follow each other as a view."""
     begin, count = int(rows[0]) if len(rows) else 0, len(rows)
     if count and rows[-1] - begin == count - 1 and (np.diff(rows) == 1).all():
-        return scores[:, begin : begin + count]
-    return scores.take(rows, axis=1)
+        return scores[begin : begin + count]
+    return scores.take(rows, axis=0)

@@ -8,7 +8,7 @@ import pytest
 
 from cascade.errors import InputError, OptionalDependencyError
 from cascade.market import Listings, Ranked, parse_page_measure, ranked
-from cascade.market.counting import MANY, blocks, compiled, write_ranks
+from cascade.market.counting import MANY, blocks, compiled, in_threads, write_ranks
 
 
 def reference(offsets: np.ndarray, scores: np.ndarray) -> np.ndarray:
@@ -169,6 +169,21 @@ def test_parts_of_wider_scores_rank_as_copies_of_them(column_order: bool) -> Non
         expected = reference(listings.offsets, scores[:, part])
         hits = np.flatnonzero(listings.columns["gain"] > 0)
         np.testing.assert_array_equal(seen.hit_ranks("gain"), expected[hits])
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5, 100])
+def test_threads_do_every_chunk_once_and_raise_what_any_of_them_raises(threads: int) -> None:
+    done: list[int] = []
+    in_threads(done.append, range(50), threads)
+    assert sorted(done) == list(range(50))
+    in_threads(done.append, [], threads)
+
+    def refuse(chunk: int) -> None:
+        if chunk == 7:
+            raise InputError("the seventh")
+
+    with pytest.raises(InputError, match="the seventh"):
+        in_threads(refuse, range(50), threads)
 
 
 @pytest.mark.parametrize("cutoff", [1, 3, 10, None])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,8 +21,6 @@ Score = Callable[[Int64], Float32]
 _Chunk = TypeVar("_Chunk")
 # Scores of a block, 4 bytes each: they stay in the cache, and work that holds the lock is little.
 BLOCK = 400_000
-# So many times a thread takes work: a hand-over costs as much as some requests.
-SHARES = 2
 # From this many rows of a listing on, the listing is better sorted than counted.
 MANY = 192
 
@@ -158,20 +157,32 @@ def check_finite(scores: Float32) -> None:
 
 
 def in_threads(work: Callable[[_Chunk], None], chunks: Iterable[_Chunk], threads: int) -> None:
-    """Do the work on every chunk; numpy and the kernels let go of the interpreter's lock inside."""
-    given = list(chunks)
-    shares = [given[first :: threads * SHARES] for first in range(threads * SHARES)]
+    """Do the work on every chunk; numpy and the kernels let go of the interpreter's lock inside.
 
-    def share(mine: list[_Chunk]) -> None:
-        for chunk in mine:
+    The calling thread is one of them: another one that starts late finds less to do.
+    """
+    left = deque(chunks)
+
+    def rest() -> None:
+        while left:
+            try:
+                chunk = left.popleft()
+            except IndexError:  # another thread took the last one
+                return
             work(chunk)
 
-    if threads == 1 or len(given) < 2:
-        share(given)
+    more = min(threads, len(left)) - 1
+    if more < 1:
+        rest()
         return
-    with ThreadPoolExecutor(min(threads, len(given))) as pool:
-        for _ in pool.map(share, shares):
-            pass
+    with ThreadPoolExecutor(more) as pool:
+        others = [pool.submit(rest) for _ in range(more)]
+        try:
+            rest()
+            for other in others:
+                other.result()
+        finally:
+            left.clear()
 
 
 def cores() -> int:

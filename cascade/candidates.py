@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Protocol, TypeAlias, cast
+from typing import Any, Protocol, TypeAlias, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,8 @@ Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
+
+_Value = TypeVar("_Value")
 
 UNKNOWN = -1
 # What was derived, where it was derived, and which of its rows are left: copied when it is read.
@@ -63,7 +65,7 @@ class Ragged:
     @property
     def lengths(self) -> Int64:
         """The length of each list, int64[n]."""
-        return np.diff(self.offsets)
+        return self.offsets[1:] - self.offsets[:-1]
 
     def owners(self) -> Int64:
         """Return which list each value belongs to, int64[offsets[n]]."""
@@ -195,6 +197,7 @@ class Candidates:
     columns: Mapping[str, Float32] = field(default_factory=dict)
     doc_ids: NDArray[np.object_] | None = None
     _layers: _Layers = field(default_factory=lambda: (({}, None),), repr=False, compare=False)
+    _of_queries: dict[Hashable, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -202,11 +205,13 @@ class Candidates:
     @cached_property
     def lengths(self) -> Int64:
         """The number of rows of each listing, int64[q]."""
-        return np.diff(self.offsets)
+        return self.offsets[1:] - self.offsets[:-1]
 
     @cached_property
     def listing(self) -> Int64:
         """The listing that each row belongs to, int64[n]."""
+        if len(self.queries) == 1:
+            return np.zeros(len(self), dtype=np.int64)
         return np.repeat(np.arange(len(self.queries)), self.lengths)
 
     @cached_property
@@ -250,6 +255,16 @@ class Candidates:
         self._layers[-1][0][key] = found
         return found
 
+    def of_queries(self, key: Hashable, compute: Callable[[], _Value]) -> _Value:
+        """Return what follows from the queries and documents alone, computed once.
+
+        It is carried along by every selection that leaves the queries as they are.
+        """
+        if key not in self._of_queries:
+            self._of_queries[key] = compute()
+        found: _Value = self._of_queries[key]
+        return found
+
     def with_columns(self, columns: Mapping[str, Float32]) -> Candidates:
         """Return these candidates with more columns, which replace those of the same name."""
         for name, column in columns.items():
@@ -266,17 +281,8 @@ class Candidates:
     def listings(self, start: int, stop: int) -> Candidates:
         """Return the listings from `start` to `stop - 1`."""
         first, last = int(self.offsets[start]), int(self.offsets[stop])
-        part = slice(first, last)
-        return Candidates(
-            queries=self.queries[start:stop],
-            offsets=self.offsets[start : stop + 1] - first,
-            rows=self.rows[part],
-            scores=self.scores[part],
-            documents=self.documents,
-            columns={name: column[part] for name, column in self.columns.items()},
-            doc_ids=None if self.doc_ids is None else self.doc_ids[part],
-            _layers=_selected(self._layers, np.arange(first, last)),
-        )
+        offsets = self.offsets[start : stop + 1] - first
+        return self._part(slice(first, last), self.queries[start:stop], offsets)
 
     def take(self, index: Int64 | NDArray[np.bool_]) -> Candidates:
         """Return the rows that an index or mask selects; listings stay in their order.
@@ -290,16 +296,7 @@ class Candidates:
         else:
             counts = np.bincount(self.listing[index], minlength=len(self.queries))
             offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-        return Candidates(
-            queries=self.queries,
-            offsets=offsets,
-            rows=self.rows[index],
-            scores=self.scores[index],
-            documents=self.documents,
-            columns={name: column[index] for name, column in self.columns.items()},
-            doc_ids=None if self.doc_ids is None else self.doc_ids[index],
-            _layers=_selected(self._layers, index),
-        )
+        return self._part(index, self.queries, offsets)
 
     def head(self, window: int) -> Candidates:
         """Return the first `window` rows of each listing."""
@@ -312,6 +309,10 @@ class Candidates:
         """
         if not len(self) or window >= int(self.lengths.max()):
             return self, None
+        if len(self.queries) == 1:
+            first, last = (np.array([0, n], dtype=np.int64) for n in (window, len(self) - window))
+            head = self._part(slice(0, window), self.queries, first)
+            return head, self.bare()._part(slice(window, len(self)), self.queries, last)
         inside = self.ranks <= window
         return self.take(inside), self.bare().take(~inside)
 
@@ -335,7 +336,22 @@ class Candidates:
 
     def bare(self) -> Candidates:
         """Return these candidates without what was derived."""
-        return self._with(layers=(({}, None),))
+        return self._with(layers=(({}, None),), of_queries={})
+
+    def _part(self, part: Int64 | slice, queries: tuple[Query, ...], offsets: Int64) -> Candidates:
+        """Return some rows, which are the listings of these queries."""
+        index = np.arange(part.start, part.stop) if isinstance(part, slice) else part
+        return Candidates(
+            queries=queries,
+            offsets=offsets,
+            rows=self.rows[part],
+            scores=self.scores[part],
+            documents=self.documents,
+            columns={name: column[part] for name, column in self.columns.items()},
+            doc_ids=None if self.doc_ids is None else self.doc_ids[part],
+            _layers=_selected(self._layers, index),
+            _of_queries=self._of_queries if queries is self.queries else {},
+        )
 
     def _with(
         self,
@@ -343,6 +359,7 @@ class Candidates:
         columns: Mapping[str, Float32] | None = None,
         scores: Float32 | None = None,
         layers: _Layers | None = None,
+        of_queries: dict[Hashable, Any] | None = None,
     ) -> Candidates:
         return Candidates(
             queries=self.queries,
@@ -353,6 +370,7 @@ class Candidates:
             columns=self.columns if columns is None else columns,
             doc_ids=self.doc_ids,
             _layers=self._layers if layers is None else layers,
+            _of_queries=self._of_queries if of_queries is None else of_queries,
         )
 
 
@@ -361,9 +379,8 @@ def joined(head: Candidates, tail: Candidates) -> Candidates:
 
     A column that only one of them has is NaN for the rows of the other; nothing derived is kept.
     """
-    if len(head.queries) == 1:
-        order = np.arange(len(head) + len(tail))
-    else:
+    order: Int64 | slice = slice(None)
+    if len(head.queries) > 1:
         order = np.lexsort((np.repeat([0, 1], [len(head), len(tail)]), _both(head, tail)))
     columns = {
         name: np.concatenate([_column(head, name), _column(tail, name)])[order]

@@ -84,6 +84,26 @@ def test_derived_is_computed_once_and_follows_every_selection():
     assert calls == [9]
 
 
+def test_what_follows_from_the_queries_goes_with_selections_of_the_same_queries():
+    candidates = batch(3, 2)
+    assert candidates.of_queries("terms", lambda: 1) == 1
+    for same in (candidates.head(1), candidates.take(np.array([4])), candidates.listings(0, 2)):
+        assert same.of_queries("terms", lambda: 2) == 1
+    for other in (candidates.listings(1, 2), candidates.bare(), concatenated([candidates] * 2)):
+        assert other.of_queries("terms", lambda: 2) == 2
+
+
+@pytest.mark.parametrize("lengths", [(3,), (3, 1)])
+def test_a_split_carries_derived_values_with_the_head_alone(lengths):
+    candidates = batch(*lengths)
+    candidates.derived("kept", lambda asked: asked.rows * 2)
+    head, tail = candidates.take(np.array([2, 0, 1])).split(2)
+    assert rows_of(head)[0] == [2, 0]
+    assert rows_of(tail)[0] == [1]
+    assert head.derived("kept", lambda asked: asked.rows * 3).tolist() == [4, 0]
+    assert tail.derived("kept", lambda asked: asked.rows * 3).tolist() == [3]
+
+
 def test_split_and_joined_are_inverse():
     candidates = batch(5, 1, 3)
     head, tail = candidates.split(2)

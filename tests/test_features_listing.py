@@ -13,6 +13,7 @@ from cascade.features import (
     EngineRank,
     EngineScore,
     EngineScoreRatio,
+    Features,
     MinMax,
     Percentile,
     ZScore,
@@ -50,6 +51,22 @@ def test_percentile_is_the_mid_rank():
 def test_minmax():
     found = values(MinMax, [3, 0, 4, 1, 2], [-1], [5], [])
     assert found == close([1, 0, NAN, 0.5, 0.5, NAN, 0])
+
+
+def test_fields_that_are_compared_together_have_the_bits_of_each_alone():
+    rows = [{"a": 1.0, "b": -0.0}, {"a": 3.0}, {"b": 0.0}, {"a": 0.1, "b": 7.0}, {}]
+    documents = MemoryDocuments(dict.fromkeys(("a", "b", "none"), "number"), rows)
+    features = [
+        cls(name=f"{cls.kind}_{field}", field=field)
+        for cls in (Percentile, ZScore, MinMax)
+        for field in ("a", "none", "b")
+    ]
+    for listings in ([[0, 1, 2, 3, 4]], [[4, 3, 0], [], [1, 2, -1]], [[]]):
+        batch = candidates(documents, *(("q", some) for some in listings))
+        prepared = Features(features).prepared(batch)
+        assert list(prepared.columns) == [feature.name for feature in features]
+        for feature in features:
+            assert prepared.columns[feature.name].tobytes() == feature.values(batch).tobytes()
 
 
 def test_equal_numbers_have_no_deviation_even_where_their_mean_rounds():

@@ -15,7 +15,7 @@ from cascade.behaviour.snapshot import DOCUMENTS, PAIRS, QUERIES, Snapshot, UInt
 from cascade.errors import QueryError
 
 _CHUNK_ROWS = 100_000
-_NONE = np.empty(0, dtype=np.int32)
+Float32 = NDArray[np.float32]
 Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
 
@@ -98,10 +98,13 @@ class BoundCounts:
         self._tables = snapshot.tables
         self._lock = threading.Lock()
         self._own = threading.local()
-        keyed = {DOCUMENTS if name == PAIRS else name for name in self._tables} - {QUERIES}
-        # Of each row, the place of its document or value among the keys. Behind the rows there is
-        # room for more, which leads to the counts of what was never seen, as does row -1.
-        self._slots: dict[str, Int32] = {name: self._unseen(name, 1) for name in keyed}
+        keys = {n: DOCUMENTS if n == PAIRS else n for n in self._tables if n != QUERIES}
+        self._keyed = tuple(dict.fromkeys(keys.values()))
+        self._key_of = {name: self._keyed.index(key) for name, key in keys.items()}
+        # int32[rows, keys]: of each row, the place of its document or value among the keys. Behind
+        # the rows there is room for more, which leads to the counts of what was never seen, as does
+        # row -1.
+        self._slots = self._unseen(1)
         self._known = 0
         self._learn()
 
@@ -109,53 +112,66 @@ class BoundCounts:
         """Return whether a query of this time may read the counts."""
         return not time or 0 <= time - self.as_of <= self._max_age_s
 
-    def values(self, texts: Sequence[str], listing: Int64, rows: Int32) -> NDArray[np.float32]:
+    def values(self, texts: Sequence[str], listing: Int64, rows: Int32) -> Float32:
         """Return every counter for rows of listings, float32[n, counters]."""
-        if len(rows) and int(rows.max()) >= self._known:
+        # Without a sign, row -1 is the largest: one look finds it and rows that came later.
+        if len(rows) and int(np.maximum.reduce(rows.view(np.uint32))) >= self._known:
+            return self._partly_known(texts, listing, rows)
+        return self._read(texts, listing, rows).T
+
+    def _partly_known(self, texts: Sequence[str], listing: Int64, rows: Int32) -> Float32:
+        """Return `values` of rows of which some are unknown, or were."""
+        if int(rows.max()) >= self._known:
             self._learn()
-            rows = np.where(rows < self._known, rows, -1).astype(np.int32)
-        found = np.empty((len(self.counters), len(rows)), dtype=np.float32)
+        rows = np.where(rows < self._known, rows, -1).astype(np.int32)
+        found = self._read(texts, listing, rows)
+        found[np.ix_(self._by_row, rows < 0)] = np.nan
+        return found.T
+
+    def _read(self, texts: Sequence[str], listing: Int64, rows: Int32) -> Float32:
+        """Return every counter, float32[counters, n], that of what was never seen for row -1."""
         arrays, keys = self.snapshot.arrays, self._hashes(texts)
-        slots = {name: held.take(rows, mode="wrap") for name, held in self._slots.items()}
+        found = np.empty((len(self.counters), len(rows)), dtype=np.float32)
+        slots = self._slots.take(rows, axis=0, mode="wrap").T.astype(np.intp, order="C")
         for name, columns in self._tables.items():
             values = arrays[f"{name}.values"]
             if name == QUERIES:
-                asked = _found(arrays["query.keys"], keys)
-                found[columns] = values[asked].T.take(listing, axis=1)
+                counts = values.take(_found(arrays["query.keys"], keys), axis=0).T
+                found[columns] = counts if len(texts) == 1 else counts.take(listing, axis=1)
                 continue
-            places: NDArray[np.integer[Any]] = slots.get(name, _NONE)
+            places = slots[self._key_of[name]]
             if name == PAIRS:
-                asked = _found(arrays["pair.keys"], keys)
-                places = self._pairs(asked, listing, slots[DOCUMENTS])
-            found[columns] = values.take(places, axis=0, mode="clip").T
-        if len(rows) and int(rows.min()) < 0:
-            found[np.ix_(self._by_row, rows < 0)] = np.nan
-        return found.T
+                self._read_pairs(found[columns], keys, listing, places)
+            else:
+                found[columns] = values.take(places, axis=0, mode="clip").T
+        return found
 
     def _hashes(self, texts: Sequence[str]) -> UInt64:
         if PAIRS in self._tables or QUERIES in self._tables:
             return hashes(map(normal_text, texts), len(texts))
         return np.empty(0, dtype=np.uint64)
 
-    def _pairs(self, texts: Int64, listing: Int64, slots: Int32) -> Int64:
-        """Return the place of each row's pair among those counted, the last where it is none."""
-        offsets, counted = (self.snapshot.arrays[f"pair.{n}"] for n in ("offsets", "slots"))
-        parts, end, place_of = [], len(counted), self._places()
+    def _read_pairs(self, found: Float32, keys: UInt64, listing: Int64, slots: Int64) -> None:
+        """Write the counters of each row's pair into float32[counters, n]."""
+        arrays, place_of = self.snapshot.arrays, self._places()
+        offsets, counted, values = (arrays[f"pair.{n}"] for n in ("offsets", "slots", "values"))
+        texts = _found(arrays["pair.keys"], keys).tolist()
         bounds = [0, len(slots)]
         if len(texts) != 1:
-            bounds = np.searchsorted(listing, np.arange(len(texts) + 1)).tolist()
-        for text, start, stop in zip(texts.tolist(), bounds[:-1], bounds[1:], strict=True):
+            bounds = listing.searchsorted(np.arange(len(texts) + 1)).tolist()
+        for text, start, stop in zip(texts, bounds[:-1], bounds[1:], strict=True):
             if text == len(offsets) - 1:
-                parts.append(np.full(stop - start, end))
+                found[:, start:stop] = 0
                 continue
-            first = int(offsets[text])
-            part, asked = counted[first : offsets[text + 1]], slots[start:stop]
+            of_text = slice(offsets[text], offsets[text + 1])
+            part, asked = counted[of_text], slots[start:stop]
             # A sparse set: whatever stands in the places that are not of this part, the comparison
             # below refuses. Briggs and Torczon 1993, LOPLAS 2(1-4).
             place_of[part] = np.arange(len(part), dtype=np.int32)
             at = place_of.take(asked, mode="clip")
-            parts.append(np.where(part.take(at, mode="clip") == asked, first + at, end))
-        return parts[0] if len(parts) == 1 else np.concatenate([np.empty(0, np.int64), *parts])
+            counted_too = part.take(at, mode="clip") == asked
+            counts = values[of_text].take(at, axis=0, mode="clip").T
+            np.multiply(counts, counted_too, out=found[:, start:stop])
 
     def _places(self) -> Int32:
         """Return room for a number for each document, this thread's own."""
@@ -171,21 +187,18 @@ class BoundCounts:
             first, last = self._known, len(self._documents)
             if last <= first:
                 return
-            if last >= len(next(iter(self._slots.values()), ())):
-                self._slots = {
-                    name: np.concatenate(
-                        [held[:first], self._unseen(name, last + last // 8 - first + 1)]
-                    )
-                    for name, held in self._slots.items()
-                }
+            if last >= len(self._slots):
+                more = self._unseen(last + last // 8 - first + 1)
+                self._slots = np.concatenate([self._slots[:first], more])
             for start in range(first, last, _CHUNK_ROWS):
                 rows = np.arange(start, min(start + _CHUNK_ROWS, last), dtype=np.int32)
-                for name, held in self._slots.items():
-                    held[start : start + len(rows)] = self._slots_of(name, rows)
+                for column, name in enumerate(self._keyed):
+                    self._slots[start : start + len(rows), column] = self._slots_of(name, rows)
             self._known = last
 
-    def _unseen(self, table: str, rows: int) -> Int32:
-        return np.full(rows, len(self.snapshot.arrays[f"{table}.keys"]), dtype=np.int32)
+    def _unseen(self, rows: int) -> Int32:
+        ends = [len(self.snapshot.arrays[f"{name}.keys"]) for name in self._keyed]
+        return np.tile(np.array(ends, dtype=np.int32), (rows, 1))
 
     def _slots_of(self, table: str, rows: Int32) -> Int32:
         keys = self.snapshot.arrays[f"{table}.keys"]
@@ -206,7 +219,7 @@ class BoundCounts:
 
 def _found(keys: UInt64, asked: UInt64) -> NDArray[Any]:
     """Return the place of each hash among ascending keys, their number where it is none."""
-    at = np.searchsorted(keys, asked)
-    if not len(keys):
-        return at
-    return np.where(keys.take(at, mode="clip") == asked, at, len(keys))
+    at = keys.searchsorted(asked)
+    if len(keys):
+        at[keys.take(at, mode="clip") != asked] = len(keys)
+    return at

@@ -230,6 +230,8 @@ class LiveCatalogue:
     def keyword_values(self, name: str, codes: Int32) -> list[str]:
         """Return the values that these codes stand for, "" for -1."""
         start = self._keyword_start(name)
+        if not len(codes) or int(codes.max()) < start:
+            return self.base.keyword_values(name, codes)
         found = self.base.keyword_values(name, np.where(codes < start, codes, -1).astype(np.int32))
         for at in np.flatnonzero(codes >= start).tolist():
             found[at] = self._added.values[name][int(codes[at]) - start]
@@ -366,9 +368,9 @@ class LiveCatalogue:
 
     def _split(self, rows: Int32) -> tuple[State, NDArray[np.bool_] | None]:
         """Return a state that holds these rows, and which are later than the build, if any."""
-        state = self._reach(rows)
-        later = rows >= self._start
-        return state, later if later.any() else None
+        if not len(rows) or int(rows.max()) < self._start:
+            return self._added.state, None
+        return self._reach(rows), rows >= self._start
 
     def _numbers(self, names: Sequence[str], rows: Int32) -> Float64:
         state, later = self._split(rows)

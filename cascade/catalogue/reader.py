@@ -205,14 +205,13 @@ def gathered(offsets: Int64, values: Int32, rows: Int32 | Int64) -> Ragged:
     ends = np.zeros(len(rows) + 1, dtype=np.int64)
     if len(offsets) < 2:
         return Ragged(ends, np.empty(0, dtype=np.int32))
-    unknown = rows < 0
-    absent = unknown.any()
+    absent = len(rows) > 0 and int(rows.min()) < 0
     # Converted once, since every look-up by other integers converts them again.
-    known = (np.where(unknown, 0, rows) if absent else rows).astype(np.int64, copy=False)
-    starts = offsets[known]
-    lengths = offsets[known + 1] - starts
+    known = (np.maximum(rows, 0) if absent else rows).astype(np.int64, copy=False)
+    starts = offsets.take(known)
+    lengths = offsets.take(known + 1) - starts
     if absent:
-        lengths[unknown] = 0
+        lengths[rows < 0] = 0
     lengths.cumsum(out=ends[1:])
     total = int(ends[-1])
     if total > _COPIED_LENGTH * len(rows):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Literal
 
@@ -88,6 +88,12 @@ def fields_read(feature: object) -> tuple[str, ...]:
             value = getattr(feature, spec.name)
             named.extend([value] if isinstance(value, str) else value)
     return tuple(name for name in named if name)
+
+
+def settings_but(feature: object, *names: str) -> Hashable:
+    """Return the class of a feature and its settings, without those of these names."""
+    specs = fields(feature)  # type: ignore[arg-type]
+    return type(feature), *(getattr(feature, s.name) for s in specs if s.name not in names)
 
 
 def bounded(values: NDArray[np.float64]) -> NDArray[np.float64]:

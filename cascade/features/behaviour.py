@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -133,8 +134,9 @@ class Rate(BehaviourFeature):
 
     def _everywhere(self, candidates: Candidates, behaviour: Behaviour | None) -> float | Float64:
         """Return the rate over everything."""
-        pairs = zip(self._names, self._total_names, strict=True)
-        of, per = (_total(candidates, *named, behaviour) for named in pairs)
+        (of_name, per_name), (of_total, per_total) = self._names, self._total_names
+        of = _total(candidates, of_name, of_total, behaviour)
+        per = _total(candidates, per_name, per_total, behaviour)
         if isinstance(of, float) and isinstance(per, float):
             return of / per if per else 0.0 * of
         some = np.broadcast_to(np.asarray(per), len(candidates)) > 0
@@ -194,15 +196,15 @@ def counts_of(candidates: Candidates, name: str, by: str, behaviour: Behaviour |
     def read(asked: Candidates) -> NDArray[np.generic]:
         return _usable_counts(asked, behaviour)
 
-    counts = candidates.derived("behaviour counts", read)
-    found: Float64 = counts[:, behaviour.columns[name]].astype(np.float64)
-    return found
+    counts = cast(Float64, candidates.derived("behaviour counts", read))
+    return counts[:, behaviour.columns[name]]
 
 
-def _usable_counts(candidates: Candidates, behaviour: Behaviour) -> Float32:
-    """Return every counter for each row, float32[n, counters], 0 where it must not be read."""
+def _usable_counts(candidates: Candidates, behaviour: Behaviour) -> Float64:
+    """Return every counter for each row, float64[n, counters], 0 where it must not be read."""
     texts = [query.text for query in candidates.queries]
-    counts = behaviour.values(texts, candidates.listing, candidates.rows)
+    found = behaviour.values(texts, candidates.listing, candidates.rows)
+    counts = found.astype(np.float64)
     usable = [behaviour.usable(query.time) for query in candidates.queries]
     if not all(usable):
         # Times 0, so that what is missing stays so.

@@ -6,6 +6,7 @@ order of the rows and the other listings of a batch change no bit.
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -22,6 +23,7 @@ from cascade.features.base import (
     narrowed,
     number_of,
     optional_field_of,
+    settings_but,
 )
 from cascade.features.engine import ENGINE_SCORE, EngineFeature
 from cascade.features.registry import feature_kind
@@ -32,14 +34,15 @@ _Number = TypeVar("_Number", bound=np.generic)
 
 @dataclass(frozen=True, slots=True)
 class SortedNumbers:
-    """Hold the numbers of each listing in ascending order, without the missing ones.
+    """Hold k columns of numbers, each listing of each in ascending order, without the missing ones.
 
     Attributes:
-        numbers: float64[m], those of a listing side by side.
-        owners: int64[m], the listing of each.
-        order: int64[m], the row that each comes from.
-        starts: int64[l], where each of the l listings that have a number begins.
-        counts: int64[l], how many numbers each of them has.
+        numbers: float64[m], those of one listing in one column side by side: a run.
+        owners: int64[m], the run of each.
+        order: int64[m], the place that each comes from among the k * n.
+        starts: int64[r], where each of the r runs that have a number begins.
+        counts: int64[r], how many numbers each of them has.
+        shape: k and n.
     """
 
     numbers: Float64
@@ -47,48 +50,58 @@ class SortedNumbers:
     order: Int64
     starts: Int64
     counts: Int64
+    shape: tuple[int, int]
 
     @classmethod
     def of(cls, numbers: Float64, listing: Int64) -> SortedNumbers:
         """Sort numbers within their listings.
 
         Args:
-            numbers: float64[n], NaN where missing.
+            numbers: float64[k, n], NaN where missing.
             listing: int64[n], ascending.
         """
-        present = (~np.isnan(numbers)).nonzero()[0]
         # Adding 0 makes -0 and 0 one number, which sorting does not order; within float32's
-        # bounds no difference or square leaves float64's.
-        values, owners = bounded(numbers[present]) + 0.0, listing[present]
-        one = not len(owners) or owners[0] == owners[-1]
-        order = values.argsort() if one else np.lexsort((values, owners))
-        values, owners = values[order], owners[order]
+        # bounds no difference or square leaves float64's. What is missing is sorted to the end.
+        values = bounded(numbers) + 0.0
+        columns, n = numbers.shape
+        at = np.arange(columns)[:, None]
+        if n and listing[0] != listing[-1]:
+            order = np.array([np.lexsort((column, listing)) for column in values])
+            owners = (listing[order] + at * (listing[-1] + 1)).ravel()
+        else:
+            order, owners = values.argsort(axis=1), at.repeat(n)
+        places = (order + at * n).ravel()
+        ordered = values.ravel()[places]
+        present = ~np.isnan(ordered)
+        if not present.all():
+            places, ordered, owners = places[present], ordered[present], owners[present]
         starts = _begins(owners[1:] != owners[:-1], len(owners))
-        return cls(values, owners, present[order], starts, _sizes(starts, len(values)))
+        return cls(ordered, owners, places, starts, _sizes(starts, len(owners)), numbers.shape)
 
     def means(self, values: Float64) -> Float64:
-        """Return the mean over its listing of each of m sorted values, as `spread`."""
+        """Return the mean over its run of each of m sorted values, as `spread`."""
         if not len(values):
             return values
         return self.spread(np.add.reduceat(values, self.starts) / self.counts)
 
     def firsts(self) -> Float64:
-        """Return the smallest number of its listing for each number, as `spread`."""
+        """Return the smallest number of its run for each number, as `spread`."""
         return self.spread(self.numbers[self.starts])
 
     def lasts(self) -> Float64:
-        """Return the largest number of its listing for each number, as `spread`."""
+        """Return the largest number of its run for each number, as `spread`."""
         return self.spread(self.numbers[self.starts + self.counts - 1])
 
     def spread(self, values: NDArray[_Number]) -> NDArray[_Number]:
-        """Return the value of its listing for each number, [m], or [1] for a single listing."""
+        """Return the value of its run for each number, [m], or [1] for a single run."""
         return values if len(values) == 1 else values.repeat(self.counts)
 
-    def rows(self, values: Float64, n: int) -> Float32:
-        """Return float32[n] with each of m sorted values at its row, NaN elsewhere."""
-        out = np.full(n, np.nan)
+    def rows(self, values: Float64) -> Float32:
+        """Return float32[k, n] with each of m sorted values at its place, NaN elsewhere."""
+        columns, n = self.shape
+        out = np.full(columns * n, np.nan, dtype=np.float32)
         out[self.order] = values
-        return out.astype(np.float32)
+        return out.reshape(columns, n)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,14 +130,28 @@ class ListingFeature(BaseFeature):
         """Whether it reads the documents alone."""
         return not self.column
 
+    @property
+    def alike(self) -> Hashable:
+        """What is equal for features that differ in name and what they compare alone."""
+        return settings_but(self, "name", "field", "column")
+
     def values(self, candidates: Candidates) -> Float32:
         """Return float32[n] over the rows that are present; NaN without a number."""
-        if self.field:
-            numbers = number_of(candidates, self.field)
-        else:
-            numbers = column_of(candidates, self.column).astype(np.float64)
+        values: Float32 = self.together([self], candidates)[0]
+        return values
+
+    @classmethod
+    def together(cls, features: Sequence[ListingFeature], candidates: Candidates) -> Float32:
+        """Return the values of k features that are alike, float32[k, n]."""
+        numbers = np.array([feature.numbers(candidates) for feature in features])
         ordered = SortedNumbers.of(numbers, candidates.listing)
-        return ordered.rows(self.compared(ordered), len(candidates))
+        return ordered.rows(features[0].compared(ordered))
+
+    def numbers(self, candidates: Candidates) -> Float64:
+        """Return what is compared, float64[n], NaN where missing."""
+        if self.field:
+            return number_of(candidates, self.field)
+        return column_of(candidates, self.column).astype(np.float64)
 
     def compared(self, ordered: SortedNumbers) -> Float64:
         """Return float64[m], one value for each of the sorted numbers."""

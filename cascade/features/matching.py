@@ -208,11 +208,12 @@ class Found:
         if found is None:
             group, first = self.at(fields[0])
             places, matches = [group.at[name] for name in fields], group.matches
+            # Turned round, since the rows of each term and field lie side by side in memory.
             found = self._anywhere[fields] = Anywhere(
                 matches.terms[:, first],
                 matches.defined[:, first],
-                np.logical_or.reduce(matches.present[:, places], axis=1),
-                np.minimum.reduce(matches.idf[:, places], axis=1),
+                np.logical_or.reduce(matches.present.T[:, places], axis=1).T,
+                np.minimum.reduce(matches.idf.T[:, places], axis=1).T,
             )
         return found
 
@@ -222,8 +223,8 @@ def total(per_term: NDArray[Any]) -> Float64:
 
     Terms are added one after the other, since a pairwise sum groups them by T.
     """
-    summed = np.zeros_like(per_term[..., 0], dtype=np.float64)
-    for term in range(per_term.shape[-1]):
+    summed: Float64 = per_term[..., 0] + 0.0
+    for term in range(1, per_term.shape[-1]):
         summed += per_term[..., term]
     return summed
 

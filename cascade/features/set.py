@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard, TypeVar
 
 import numpy as np
 
 from cascade.candidates import Candidates, Float32
-from cascade.features.base import read_numbers
+from cascade.features.base import BaseFeature, read_numbers
 from cascade.features.expression import Expression, is_keepable, values_of
 from cascade.features.keyword import KeywordFeature, find_values
 from cascade.features.listing import ListingFeature
-from cascade.features.matching import Found, find_matches
+from cascade.features.matching import Found, Group, find_matches
 from cascade.features.numeric import NumberFeature
 from cascade.features.query import QueryFeature
 from cascade.features.terms import AnalysedQueries
@@ -23,6 +23,8 @@ from cascade.features.text import FieldFeature, FieldsFeature
 from cascade.protocols import Feature
 
 CHUNK_ROWS = 32_768
+_Kind = TypeVar("_Kind", bound=BaseFeature)
+_Together = TypeVar("_Together", FieldFeature, ListingFeature)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,19 +34,26 @@ class _Block:
     Attributes:
         feature: Any of them.
         columns: The field of each and its column in the matrix.
+        alike: What they have in common; two blocks that have it equal compute the same.
     """
 
     feature: FieldFeature
     columns: Sequence[tuple[str, int]]
+    alike: Hashable
 
-    def fill(self, matrix: Float32, found: Found) -> None:
-        """Write their values into the matrix."""
+    def fill(self, matrix: Float32, found: Found, candidates: Candidates) -> None:
+        """Write their values into the matrix; a later stage finds those of the same fields kept."""
         for group in found.groups:
             at = group.at
             here = [(at[name], column) for name, column in self.columns if name in at]
             if here:
                 start, stop = min(here)[0], max(here)[0] + 1
-                values = self.feature.of(group.part(start, stop))
+                part = group.part(start, stop)
+
+                def of(_: Candidates, part: Group = part) -> Float32:
+                    return self.feature.of(part)
+
+                values = candidates.derived((self.alike, part.fields), of)
                 for i, column in here:
                     matrix[:, column] = values[:, i - start]
 
@@ -66,17 +75,19 @@ class Features:
     ) -> None:
         self.features = tuple(features)
         self._position: dict[str, int] = {}
+        self._formulas: dict[int, Expression] = {}
         for i, feature in enumerate(self.features):
             if feature.name in self._position:
                 raise ValueError(f"two features are named {feature.name!r}; names are distinct")
             if isinstance(feature, Expression):
+                self._formulas[i] = feature
                 for name in feature.parsed.names:
                     if name not in self._position:
                         raise ValueError(f"{feature.name!r} reads {name!r}, which is not before it")
             self._position[feature.name] = i
         kept = {i: f for i, f in enumerate(self.features) if is_keepable(f)}
         self._blocks = _blocks(kept)
-        self._wide = [(i, f) for i, f in kept.items() if isinstance(f, FieldsFeature) and _plain(f)]
+        self._wide = [(i, f) for i, f in kept.items() if _computed(f, FieldsFeature)]
         together = {i for block in self._blocks for _, i in block.columns}
         together.update(i for i, _ in self._wide)
         self._kept = [i for i in kept if i not in together]
@@ -86,6 +97,7 @@ class Features:
         self._texts = _fields(self.features, FieldFeature, FieldsFeature, QueryFeature)
         self._keywords = _fields(self.features, KeywordFeature)
         self._numbers = _fields(self.features, NumberFeature, ListingFeature)
+        self._listing = [feature for feature in self.features if feature.scope == "listing"]
         self._fingerprint = _digest([self.definitions(), self._analyses])
 
     def __len__(self) -> int:
@@ -125,12 +137,16 @@ class Features:
         another stage has the feature, stays.
         """
         read_numbers(candidates, self._numbers)
+        asked = [f for f in self._listing if f.name not in candidates.columns]
+        if not asked:
+            return candidates
+        found: dict[str, Float32] = {}
+        for same in _alike(asked, ListingFeature):
+            found |= zip((f.name for f in same), same[0].together(same, candidates), strict=True)
         columns = {
-            f.name: f.values(candidates)
-            for f in self.features
-            if f.scope == "listing" and f.name not in candidates.columns
+            f.name: found[f.name] if f.name in found else f.values(candidates) for f in asked
         }
-        return candidates.with_columns(columns) if columns else candidates
+        return candidates.with_columns(columns)
 
     def matrix(self, candidates: Candidates) -> Float32:
         """Return float32[n, f], a new array.
@@ -160,7 +176,7 @@ class Features:
         find_values(candidates, self._keywords, queries)
         found = find_matches(candidates, self._texts, queries)
         for block in self._blocks:
-            block.fill(matrix, found)
+            block.fill(matrix, found, candidates)
         for i, feature in self._wide:
             matrix[:, i] = feature.of(found)
         self._fill(matrix, self._kept, candidates)
@@ -169,12 +185,12 @@ class Features:
 
     def _fill(self, matrix: Float32, columns: Sequence[int], candidates: Candidates) -> None:
         for i in columns:
-            feature = self.features[i]
-            if isinstance(feature, Expression):
-                read = {n: matrix[:, self._position[n]] for n in feature.parsed.names}
-                matrix[:, i] = feature.of(read)
+            formula = self._formulas.get(i)
+            if formula is None:
+                matrix[:, i] = values_of(self.features[i], candidates)
             else:
-                matrix[:, i] = values_of(feature, candidates)
+                read = {n: matrix[:, self._position[n]] for n in formula.parsed.names}
+                matrix[:, i] = formula.of(read)
 
 
 def chunks(candidates: Candidates, rows: int) -> Iterator[Candidates]:
@@ -218,16 +234,25 @@ def _fields(features: Sequence[Feature], *classes: type) -> tuple[str, ...]:
 
 def _blocks(features: Mapping[int, Feature]) -> list[_Block]:
     """Return the features of text fields, by what they have in common."""
-    alike: dict[Hashable, list[tuple[FieldFeature, int]]] = {}
-    for i, feature in features.items():
-        if isinstance(feature, FieldFeature) and _plain(feature):
-            alike.setdefault(feature.alike, []).append((feature, i))
-    return [_Block(same[0][0], [(f.field, i) for f, i in same]) for same in alike.values()]
+    columns = {feature.name: i for i, feature in features.items()}
+    return [
+        _Block(same[0], [(f.field, columns[f.name]) for f in same], same[0].alike)
+        for same in _alike(features.values(), FieldFeature)
+    ]
 
 
-def _plain(feature: FieldFeature | FieldsFeature) -> bool:
-    """Return whether the feature computes by `of`, as those of this package do."""
-    return type(feature).values in {FieldFeature.values, FieldsFeature.values}
+def _alike(features: Iterable[Feature], kind: type[_Together]) -> list[list[_Together]]:
+    """Return the features of one kind, those side by side that are computed together."""
+    alike: dict[Hashable, list[_Together]] = {}
+    for feature in features:
+        if _computed(feature, kind):
+            alike.setdefault(feature.alike, []).append(feature)
+    return list(alike.values())
+
+
+def _computed(feature: Feature, kind: type[_Kind]) -> TypeGuard[_Kind]:
+    """Return whether a feature is of this kind and computes as the kind does."""
+    return isinstance(feature, kind) and type(feature).values is kind.values
 
 
 def _digest(plain: object) -> str:

@@ -59,21 +59,20 @@ class AnalysedQueries:
     """Analyse the queries of candidates once for each analyser, however many fields have it."""
 
     def __init__(self, candidates: Candidates) -> None:
-        self._documents = candidates.documents
-        self._queries = candidates.queries
-        self._found: dict[Analysis, QueryTerms] = {}
+        self._candidates = candidates
 
     def analysis(self, field: str) -> Analysis:
         """Return what a field is analysed by; fields of one analysis have one set of terms."""
-        spec = self._documents.schema.by_name[field]
+        spec = self._candidates.documents.schema.by_name[field]
         return spec.analyser, spec.synonyms
 
     def terms(self, field: str) -> QueryTerms:
         """Return the queries' terms as a text or keyword field analyses them."""
-        key = self.analysis(field)
-        if key not in self._found:
-            self._found[key] = query_terms(self._documents, field, self._queries)
-        return self._found[key]
+        asked = self._candidates
+        return asked.of_queries(
+            ("query terms", *self.analysis(field)),
+            lambda: query_terms(asked.documents, field, asked.queries),
+        )
 
 
 def query_terms(documents: Documents, field: str, queries: Sequence[Query]) -> QueryTerms:

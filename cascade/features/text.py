@@ -7,13 +7,13 @@ row or the query has no term in the field's analysis.
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import reduce
 
 import numpy as np
 
 from cascade.candidates import Candidates, Float32, Float64
-from cascade.features.base import BaseFeature, field_of
+from cascade.features.base import BaseFeature, field_of, settings_but
 from cascade.features.matching import Anywhere, Found, Group, Matches, find_field, find_matches
 from cascade.features.registry import feature_kind
 from cascade.features.terms import AnalysedQueries
@@ -35,8 +35,7 @@ class FieldFeature(BaseFeature):
     @property
     def alike(self) -> Hashable:
         """What is equal for features that differ in name and field alone."""
-        others = (spec.name for spec in fields(self) if spec.name not in {"name", "field"})
-        return type(self), *(getattr(self, name) for name in others)
+        return settings_but(self, "name", "field")
 
     def values(self, candidates: Candidates) -> Float32:
         """Return float32[n]; NaN for an unknown row and for a query without terms."""

@@ -258,7 +258,8 @@ class Candidates:
     def of_queries(self, key: Hashable, compute: Callable[[], _Value]) -> _Value:
         """Return what follows from the queries and documents alone, computed once.
 
-        It is carried along by every selection that leaves the queries as they are.
+        It is carried along by selections that leave the queries as they are, of a split by the head
+        alone.
         """
         if key not in self._of_queries:
             self._of_queries[key] = compute()

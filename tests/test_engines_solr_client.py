@@ -194,6 +194,7 @@ class Standalone:
         self.partial = False
         self.bad = []
         self.busy = 0
+        self.seen = []  # how many documents each count finds, the last one again and again
 
     def swap(self):
         one, two = self.names["i-000001"], self.names["i-000002"]
@@ -215,9 +216,12 @@ class Standalone:
         if body:
             asked = json.loads(body)["params"]["generation"]
             docs = [{"cascade_row": 7, "score": 1.5}] if asked == index else []
+        found = len(docs)
+        if self.seen:
+            found = self.seen.pop(0) if len(self.seen) > 1 else self.seen[0]
         answer = {
             "responseHeader": {"partialResults": self.partial},
-            "response": {"numFound": len(docs), "docs": docs},
+            "response": {"numFound": found, "docs": docs},
         }
         return 200, json.dumps(answer).encode()
 
@@ -226,6 +230,8 @@ class Standalone:
             self.busy -= 1
             return 503, b'{"error": {"msg": "busy"}}'
         text = body.decode()
+        if text == "{}":
+            return 200, b"{}"  # a commit
         if f"cascade/{index}" not in text:
             return 409, b'{"error": {"msg": "version conflict"}}'
         for doc_id in self.bad:
@@ -341,6 +347,23 @@ def test_what_a_writer_has_answered_for_is_counted_in_order(solr):
     assert [f'"{i}"' in sent for i in range(10)] == [False] * 2 + [True] * 2 + [False] + [True] * 5
     with pytest.raises(EngineError, match="ended"):
         writer.add(10, SCHEMA.document({"id": "10", "title": "x"}), {})
+
+
+def test_commits_go_on_until_what_was_taken_is_seen(solr):
+    server, index = solr
+    server.seen = [0, 0, 5]
+    assert index.commit_at_least(5, threading.Event()) == 5
+    assert server.seen == [5]
+    assert index.commit_at_least(4, threading.Event()) == 5
+
+
+def test_what_is_never_seen_is_told_when_the_time_is_up_or_it_is_stopped(solr):
+    server, index = solr
+    server.seen = [3]
+    assert index.commit_at_least(5, threading.Event(), 0.0) == 3
+    stop = threading.Event()
+    stop.set()
+    assert index.commit_at_least(5, stop) == 3
 
 
 def test_a_failure_is_raised_by_the_next_call(solr):

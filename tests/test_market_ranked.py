@@ -122,6 +122,22 @@ def test_scores_of_another_shape_are_refused() -> None:
         ranked(listings, scores, 0)
 
 
+@pytest.mark.parametrize("part", [np.s_[:2], np.s_[:, :2], np.s_[:, 0]])
+@pytest.mark.parametrize("ask", [lambda o: o.hit_ranks("gain"), lambda o: o.top(3)])
+def test_a_function_that_gives_another_shape_is_refused(part, ask) -> None:
+    listings, scores = drawn(16, 30, 0.3, 4)
+    orders = ranked(listings, lambda rows: scores[rows][part], children=4)
+    with pytest.raises(InputError, match=r"the function gave scores of the shape .* 4 children"):
+        ask(orders)
+
+
+@pytest.mark.parametrize("row", [-1, 1_000_000])
+def test_rows_that_are_not_there_are_refused(row: int) -> None:
+    listings, scores = drawn(17, 30, 0.3, 4)
+    with pytest.raises(InputError, match=rf"{row}.* accepted: 0 to {len(listings) - 1}"):
+        ranked(listings, scores).ranks(np.array([0, row]))
+
+
 def test_a_column_of_another_length_is_refused() -> None:
     with pytest.raises(InputError, match=r"'price' has the shape \[3\]; the listings have 4 rows"):
         Listings(np.array([0, 4], np.int64), {"price": np.zeros(3, np.float32)})

@@ -170,6 +170,7 @@ class BoundCounts:
             place_of[part] = np.arange(len(part), dtype=np.int32)
             at = place_of.take(asked, mode="clip")
             counted_too = part.take(at, mode="clip") == asked
+            # Counts are finite and not below 0: times 0 they are 0.
             counts = values[of_text].take(at, axis=0, mode="clip").T
             np.multiply(counts, counted_too, out=found[:, start:stop])
 

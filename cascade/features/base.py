@@ -97,7 +97,7 @@ def settings_but(feature: object, *names: str) -> Hashable:
 
 
 def bounded(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return float64[n]; what float32 cannot hold becomes its extreme."""
+    """Return float64 of the same shape; what float32 cannot hold becomes its extreme."""
     return np.minimum(np.maximum(values, -_FLOAT32_MAX), _FLOAT32_MAX)
 
 

@@ -209,6 +209,7 @@ def _usable_counts(candidates: Candidates, behaviour: Behaviour) -> Float64:
     if not all(usable):
         # Times 0, so that what is missing stays so.
         counts[~np.array(usable)[candidates.listing]] *= 0
+    counts.flags.writeable = False  # read by every feature
     return counts
 
 

@@ -223,7 +223,7 @@ def total(per_term: NDArray[Any]) -> Float64:
 
     Terms are added one after the other, since a pairwise sum groups them by T.
     """
-    summed: Float64 = per_term[..., 0] + 0.0
+    summed: Float64 = np.add(per_term[..., 0], 0.0, dtype=np.float64)
     for term in range(1, per_term.shape[-1]):
         summed += per_term[..., term]
     return summed

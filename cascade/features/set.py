@@ -98,6 +98,7 @@ class Features:
         self._keywords = _fields(self.features, KeywordFeature)
         self._numbers = _fields(self.features, NumberFeature, ListingFeature)
         self._listing = [feature for feature in self.features if feature.scope == "listing"]
+        self._compared = _alike(self._listing, ListingFeature)
         self._fingerprint = _digest([self.definitions(), self._analyses])
 
     def __len__(self) -> int:
@@ -141,8 +142,11 @@ class Features:
         if not asked:
             return candidates
         found: dict[str, Float32] = {}
-        for same in _alike(asked, ListingFeature):
-            found |= zip((f.name for f in same), same[0].together(same, candidates), strict=True)
+        for alike in self._compared:
+            same = [f for f in alike if f.name not in candidates.columns]
+            if same:
+                values = same[0].together(same, candidates)
+                found |= zip((f.name for f in same), values, strict=True)
         columns = {
             f.name: found[f.name] if f.name in found else f.values(candidates) for f in asked
         }

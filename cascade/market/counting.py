@@ -110,7 +110,7 @@ def discounted(block: Block, score: Score, gains: Float64, weights: Float64, int
 @np.errstate(over="ignore", invalid="ignore")
 def _scores(block: Block, score: Score) -> Float32:
     """Return the scores of a block, float32[n, c], those of a row or of a child side by side."""
-    scores = np.asarray(score(block.rows), np.float32)
+    scores = score(block.rows)
     if not scores.flags.c_contiguous:
         scores = np.ascontiguousarray(scores.T).T
     flat = scores.ravel("K")
@@ -169,7 +169,11 @@ def in_threads(work: Callable[[_Chunk], None], chunks: Iterable[_Chunk], threads
                 chunk = left.popleft()
             except IndexError:  # another thread took the last one
                 return
-            work(chunk)
+            try:
+                work(chunk)
+            except BaseException:
+                left.clear()
+                raise
 
     more = min(threads, len(left)) - 1
     if more < 1:
@@ -177,12 +181,9 @@ def in_threads(work: Callable[[_Chunk], None], chunks: Iterable[_Chunk], threads
         return
     with ThreadPoolExecutor(more) as pool:
         others = [pool.submit(rest) for _ in range(more)]
-        try:
-            rest()
-            for other in others:
-                other.result()
-        finally:
-            left.clear()
+        rest()
+        for other in others:
+            other.result()
 
 
 def cores() -> int:

@@ -18,6 +18,7 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.core.base import BaseContext
+from numba.core.errors import TypingError
 from numba.core.typing.templates import Signature
 from numba.extending import intrinsic
 
@@ -43,7 +44,15 @@ def _beaten_by(
     group: types.Array,
     into: types.Array,
 ) -> tuple[Signature, Callable[..., ir.Value]]:
-    """Give numba the types of the function below, and what emits its instructions."""
+    """Give numba the types of the function below, and what emits its instructions.
+
+    Raises:
+        TypingError: If it is called for arrays of other types, which would be read wrong.
+    """
+    wanted = (types.float32, 2), (types.int64, 1), (types.int32, 2)
+    given = tuple((array.dtype, array.ndim) for array in (scores, group, into))
+    if given != wanted or {group.layout, into.layout} != {"C"}:
+        raise TypingError(f"beaten_by is called for {scores}, {group} and {into}")
     return types.void(scores, group, into), _emit
 
 

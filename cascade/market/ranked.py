@@ -80,8 +80,13 @@ class Ranked:
         It is 1 + the rows that beat it: by a higher score, or by an equal one and an earlier row.
 
         Raises:
-            InputError: If a score is NaN or infinite.
+            InputError: If a score is NaN or infinite, or there is no such row.
         """
+        if len(rows) and (int(rows.min()) < 0 or int(rows.max()) >= len(self.listings)):
+            raise InputError(
+                f"rows from {rows.min()} to {rows.max()} were asked for; accepted: 0 to "
+                f"{len(self.listings) - 1}, the rows of the listings"
+            )
         distinct, back = np.unique(rows, return_inverse=True)
         if len(distinct) < len(rows) or not np.array_equal(distinct, rows):
             return self.ranks(distinct)[back]
@@ -210,7 +215,8 @@ def ranked(
         scores: One column a child; the higher comes first. Or a function that gives them for
             rows, int64[m]: it is asked for a block of requests at a time, which never leave the
             cache, and again for each column that is counted; `children` then says how many. Either
-            is fastest where the scores of a row lie side by side.
+            is fastest where the scores of a row lie side by side. An array is read when a measure
+            asks: it must not change as long as the orders are used.
         threads: How many threads score, count and sort; None means one for each core.
         children: How many columns a function gives.
 
@@ -224,7 +230,7 @@ def ranked(
     if callable(scores):
         if children is None:
             raise InputError("scores is a function; say how many `children` it scores for")
-        return Ranked(listings, scores, children, many)
+        return Ranked(listings, _checked(scores, children), children, many)
     if scores.ndim != 2 or len(scores) != len(listings):
         raise InputError(
             f"scores have the shape {list(scores.shape)}; accepted: one row for each of the "
@@ -232,6 +238,21 @@ def ranked(
         )
     known = np.asarray(scores, np.float32)
     return Ranked(listings, lambda rows: _taken(known, rows), known.shape[1], many)
+
+
+def _checked(score: counting.Score, children: int) -> counting.Score:
+    """Return a function whose scores have the shape that they are read by."""
+
+    def checked(rows: Int64) -> Float32:
+        found = np.asarray(score(rows), np.float32)
+        if found.shape != (len(rows), children):
+            raise InputError(
+                f"the function gave scores of the shape {list(found.shape)} for {len(rows)} rows "
+                f"and {children} children; accepted: one row for each, and one column a child"
+            )
+        return found
+
+    return checked
 
 
 def _taken(scores: Float32, rows: Int64) -> Float32:

@@ -13,7 +13,7 @@ import orjson
 from cascade.engines._rest.client import RestClient
 from cascade.engines._rest.index import at
 from cascade.engines._server.connecting import Answer
-from cascade.engines._server.sending import UNSENDABLE, wait_s
+from cascade.engines._server.sending import UNSENDABLE, outlast, wait_s
 from cascade.engines.mappings import document_elasticsearch
 from cascade.errors import DeadlineError, EngineError, EngineUnavailableError
 from cascade.hosting import BulkOptions, Change, Rejected
@@ -110,14 +110,7 @@ class BulkSender:
         Raises:
             EngineUnavailableError: If that is so to the last.
         """
-        unavailable: EngineUnavailableError | None = None
-        for _ in self._attempts():
-            try:
-                return work()
-            except EngineUnavailableError as error:
-                unavailable = error
-        assert unavailable is not None
-        raise unavailable
+        outlast(work, self._name, self._options, self._stop)
 
     def _attempts(self) -> Iterator[int]:
         """Yield the numbers of the attempts, with the waiting between them."""

@@ -109,6 +109,8 @@ class SolrHost:
 
         def complete(expected: int) -> None:
             count = index.commit_at_least(expected, stop)
+            if stop.is_set():
+                raise EngineError(f"filling {place.name!r} was stopped")
             if count != expected:
                 raise EngineError(
                     f"{place.name!r} holds {count} documents, but {expected} were taken; are there "

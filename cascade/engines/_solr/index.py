@@ -13,11 +13,13 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count as count_from
 from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 import orjson
 
+from cascade.engines._server.sending import wait_s
 from cascade.engines._solr.client import (
     BAD_REQUEST,
     CONFLICT,
@@ -35,7 +37,7 @@ TURNS = 4
 """How often a request follows an index that changes its name."""
 
 REPLAY_S, REPLAY_LOOK_S = 120.0, 0.2
-"""How long a server that came back may replay its log, and how often it is looked at, seconds."""
+"""How long a server that came back may replay its log, and the first wait for it, seconds."""
 
 _UPDATES = frozenset({BAD_REQUEST, NOT_FOUND, CONFLICT, 500})
 _MADE_BY, _US = "made_by", "cascade"
@@ -302,19 +304,23 @@ class SolrIndex:
         if self._holders.swaps and (now := self._path(fresh=True)) != before:
             ask(now)
 
-    def commit_at_least(self, least: int, stop: threading.Event) -> int:
+    def commit_at_least(
+        self, least: int, stop: threading.Event, patience_s: float = REPLAY_S
+    ) -> int:
         """Commit hard until searches see at least so many documents, and return how many they see.
 
         A core that replays its log after its server died ignores commits and says nothing of it,
         and what it takes meanwhile is seen when it is done. Fewer documents than `least` are
-        returned if they are not there after `REPLAY_S`, or when `stop` is set.
+        returned if they are not there in `patience_s`, or when `stop` is set.
         """
-        until = time.monotonic() + REPLAY_S
-        while True:
+        until = time.monotonic() + patience_s
+        for attempt in count_from(1):
             self.commit(soft=False)
-            count, _ = self.count()
-            if count >= least or time.monotonic() > until or stop.wait(REPLAY_LOOK_S):
-                return count
+            found, _ = self.count()
+            over = found >= least or time.monotonic() > until
+            if over or stop.wait(wait_s(REPLAY_LOOK_S, attempt)):
+                return found
+        raise AssertionError("the numbers never end")
 
     def mark(self, marker: Marker) -> None:
         """Write the marker of an index that has just been made."""

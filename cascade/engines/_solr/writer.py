@@ -7,19 +7,21 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import orjson
 
-from cascade.engines._server.sending import UNSENDABLE, wait_s
+from cascade.engines._server.sending import UNSENDABLE, outlast
 from cascade.engines._solr.fields import fields_of_managed
-from cascade.engines._solr.index import SolrIndex, T
+from cascade.engines._solr.index import SolrIndex
 from cascade.engines.asking import cleaned
 from cascade.engines.mappings import document_solr
-from cascade.errors import DeadlineError, EngineError, EngineUnavailableError
+from cascade.errors import EngineError, EngineUnavailableError
 from cascade.hosting import BulkOptions, Change, Rejected
 from cascade.schema import Document, Schema
 
 _BULK = BulkOptions()
+T = TypeVar("T")
 Commands = Callable[[int, Document], bytes]
 """Gives the update command of a document from its row and itself."""
 
@@ -116,16 +118,7 @@ class BatchSender:
         Raises:
             EngineUnavailableError: If that is so to the last.
         """
-        for attempt in range(1, self._options.retries + 1):
-            try:
-                return work()
-            except (EngineUnavailableError, DeadlineError):
-                if self._stop.wait(wait_s(self._options.backoff_s, attempt)):
-                    raise EngineError(f"filling {self._index.name!r} was stopped") from None
-        try:
-            return work()
-        except DeadlineError as error:
-            raise EngineUnavailableError(str(error)) from error
+        return outlast(work, self._index.name, self._options, self._stop)
 
 
 def _named(items: Sequence[Item], why: str) -> Item | None:

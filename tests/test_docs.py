@@ -31,10 +31,12 @@ PAGES = [
 ]
 PAGE_TIMEOUT_S = 600
 LONG_PAGES = {
+    "README.md",
     "docs/behaviour.md",
     "docs/cli.md",
     "docs/clicks.md",
     "docs/events.md",
+    "docs/evolution.md",
     "docs/relevance-tests.md",
     "docs/training-pipeline.md",
     "docs/training.md",

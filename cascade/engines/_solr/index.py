@@ -13,7 +13,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import count as count_from
 from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
@@ -313,14 +312,14 @@ class SolrIndex:
         and what it takes meanwhile is seen when it is done. Fewer documents than `least` are
         returned if they are not there in `patience_s`, or when `stop` is set.
         """
-        until = time.monotonic() + patience_s
-        for attempt in count_from(1):
+        until, attempt = time.monotonic() + patience_s, 0
+        while True:
+            attempt += 1
             self.commit(soft=False)
             found, _ = self.count()
             over = found >= least or time.monotonic() > until
             if over or stop.wait(wait_s(REPLAY_LOOK_S, attempt)):
                 return found
-        raise AssertionError("the numbers never end")
 
     def mark(self, marker: Marker) -> None:
         """Write the marker of an index that has just been made."""
